@@ -1,0 +1,1 @@
+"""Files to clips: archives, layouts, transforms. Knows nothing of training."""

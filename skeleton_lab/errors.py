@@ -1,0 +1,35 @@
+"""Errors that a user can mend, and how every command line reports them."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Callable, Iterable
+
+EXIT_BAD_INPUT = 2
+
+
+class UserError(Exception):
+    """Bad input: one line that names the file, what is wrong and what to do.
+
+    Command lines turn it into that line on stderr and exit status 2 (`run_command`).
+    """
+
+
+def suggest(unknown: str, known: Iterable[str]) -> str:
+    """Return "; did you mean 'x'?" for the known word nearest to `unknown`, else ""."""
+    nearest = difflib.get_close_matches(unknown, list(known), n=1)
+    return f"; did you mean '{nearest[0]}'?" if nearest else ""
+
+
+def run_command(main: Callable[[], int | None]) -> None:
+    """Run a script's `main` and exit with its status; a `UserError` is one line and status 2."""
+    try:
+        status = main()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(EXIT_BAD_INPUT)
+    except BrokenPipeError:  # `... | head` closed our stdout: not a fault of ours
+        sys.stderr.close()
+        sys.exit(0)
+    sys.exit(status or 0)

@@ -1,0 +1,49 @@
+"""Files that are either whole or absent: written beside their target, then moved into place."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from skeleton_lab.errors import UserError
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path in `path`'s folder; move it onto `path` when the block succeeds.
+
+    The target is never seen half-written: on any exception the temporary file is removed and an
+    existing target stays as it was. A symbolic link at `path` is followed, not replaced. Missing
+    parent folders are made. The data is flushed to disk before the move, so that a power cut leaves
+    the old file or the new one.
+
+    Raises:
+        UserError: the folder cannot be made or written to, or the disk is full.
+    """
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with open(temporary, "rb+") as written:
+            os.fsync(written.fileno())
+        os.replace(temporary, target)
+    except OSError as error:
+        raise UserError(f"{target}: cannot write it ({error.strerror or error}); check the folder's "
+                        "permissions and free space, or choose another place") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write `text` (UTF-8) to `path`, atomically."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_bytes(path: str | Path, content: bytes) -> None:
+    """Write `content` to `path`, atomically."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)

@@ -1,0 +1,24 @@
+"""What every test may use."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.trees import ROOT
+
+
+@pytest.fixture
+def run_script():
+    """Return a function that runs a script of the checkout and returns its CompletedProcess (text)."""
+
+    def run(*arguments: str | Path, cwd: str | Path = ROOT, timeout_s: float = 300,
+            env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([sys.executable, *map(str, arguments)], cwd=cwd, capture_output=True, text=True,
+                              timeout=timeout_s, env={**os.environ, **(env or {})}, stdin=subprocess.DEVNULL)
+
+    return run
