@@ -1,0 +1,267 @@
+"""Pickles that hold plain data and run nothing: label files and score files, ours and other people's.
+
+A pickle is a program; `pickle.load` on a file from elsewhere runs whatever its author wrote. Here a
+pickle can only build dicts, lists, tuples, strings, bytes, numbers, booleans, None and numpy arrays of
+numbers or text. Numpy's own unpickling code is not used either: the few names that a pickled array
+refers to lead to recipes of this module, which check sizes and types before they build the array.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import pickle
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from skeleton_lab.errors import UserError
+from skeleton_lab.files import replacing
+
+MAX_BYTES = 2**30  # scores of NTU-120's 113,945 clips take 55 MB, of Kinetics' 240,000 training clips 390 MB
+MAX_DEPTH = 32  # real files nest three deep
+PROTOCOL = 4  # what upstream's readers, on any Python 3, understand
+PLAIN_TYPES = (str, bytes, int, float, bool, type(None))
+PLAIN_KINDS = "biufcSU"  # numpy dtype kinds: booleans, integers, floats, complex numbers, bytes, text
+
+
+class _Refused(Exception):
+    """The pickle asks for something that is not plain data; the message says what."""
+
+
+# ---- What a pickled numpy array refers to ------------------------------------------------------------
+
+
+class _Recipe:
+    """A function that a pickle may call; unlike a Python function, the pickle cannot alter it."""
+
+    __slots__ = ("_make",)
+
+    def __init__(self, make: Callable[..., Any]) -> None:
+        self._make = make
+
+    def __call__(self, *args: Any) -> Any:
+        return self._make(*args)
+
+    def __setstate__(self, state: Any) -> None:
+        raise _Refused("an attempt to alter the reader")
+
+
+class _Dtype:
+    """A pickled numpy dtype: type code first, byte order and text width with the state that follows."""
+
+    __slots__ = ("code", "order")
+
+    def __init__(self, code: Any) -> None:
+        if not isinstance(code, str) or code[:1] not in "?" + PLAIN_KINDS:
+            raise _Refused(f"a numpy array of type {code!r}")
+        self.code = code
+        self.order: Any = "="
+
+    def __setstate__(self, state: Any) -> None:
+        order = state[1] if isinstance(state, tuple) and len(state) > 4 else None
+        if order not in ("<", ">", "|", "=") or any(part is not None for part in state[2:5]):
+            raise _Refused("a numpy array of a structured type")
+        self.order = order
+
+    def build(self) -> np.dtype[Any]:
+        dtype = np.dtype(self.code)
+        if dtype.kind not in PLAIN_KINDS or dtype.hasobject:
+            raise _Refused(f"a numpy array of type {self.code!r}")
+        return dtype.newbyteorder(self.order)
+
+
+class _Array:
+    """A pickled numpy array or numpy number, built once the whole pickle has been read."""
+
+    __slots__ = ("_parts",)
+
+    def __init__(self, *parts: Any) -> None:
+        self._parts = parts  # (shape, dtype, is Fortran order, raw bytes); filled by __setstate__ if empty
+
+    def __setstate__(self, state: Any) -> None:
+        if not isinstance(state, tuple) or len(state) not in (4, 5):
+            raise _Refused("a numpy array in an unknown form")
+        self._parts = state[-4:]  # a version number may stand first
+
+    def build(self) -> np.ndarray[Any, Any]:
+        if len(self._parts) != 4:
+            raise _Refused("a numpy array without content")
+        shape, dtype, fortran_order, raw = self._parts
+        if isinstance(raw, str):  # Python 2 wrote the bytes as a string
+            raw = raw.encode("latin-1")
+        if not isinstance(dtype, _Dtype) or not isinstance(raw, bytes | bytearray):
+            raise _Refused("a numpy array in an unknown form")
+        if not isinstance(shape, tuple) or not all(type(length) is int for length in shape):
+            raise _Refused("a numpy array without a shape")
+        plain_dtype = dtype.build()
+        if min(shape, default=0) < 0 or math.prod(shape) * plain_dtype.itemsize != len(raw):
+            raise _Refused("a numpy array whose shape and content differ")
+        array = np.empty(shape, plain_dtype, order="F" if fortran_order else "C")
+        array.reshape(-1, order="A")[...] = np.frombuffer(raw, array.dtype) if raw else ()
+        return array
+
+
+class _Scalar(_Array):
+    """A pickled numpy number."""
+
+    __slots__ = ()
+
+    def build(self) -> Any:
+        return super().build()[()]
+
+
+def _encode(text: Any, encoding: Any = "latin1") -> bytes:
+    if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
+        raise _Refused("a string in an unknown encoding")
+    return text.encode("latin-1")
+
+
+def _from_buffer(raw: Any, dtype: Any, shape: Any, order: Any = "C") -> _Array:
+    return _Array(shape, dtype, order == "F", raw)
+
+
+_NDARRAY = _Recipe(lambda *args: _Array())  # named as the first argument of _reconstruct
+_RECIPES: dict[tuple[str, str], _Recipe] = {
+    ("numpy", "ndarray"): _NDARRAY,
+    ("numpy", "dtype"): _Recipe(lambda code, *flags: _Dtype(code)),
+    ("_codecs", "encode"): _Recipe(_encode),  # bytes, written by Python 3 in Python 2's protocol
+    ("__builtin__", "bytes"): _Recipe(lambda: b""),  # empty bytes, likewise
+}
+for _core in ("numpy.core", "numpy._core"):  # numpy 1 and numpy 2
+    _RECIPES[f"{_core}.multiarray", "_reconstruct"] = _NDARRAY
+    _RECIPES[f"{_core}.multiarray", "scalar"] = _Recipe(lambda dtype, raw=None: _Scalar((), dtype, False, raw))
+    _RECIPES[f"{_core}.numeric", "_frombuffer"] = _Recipe(_from_buffer)
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> _Recipe:
+        recipe = _RECIPES.get((module, name))
+        if recipe is None:
+            raise _Refused(f"it would call {module}.{name}")
+        return recipe
+
+    def persistent_load(self, identifier: Any) -> Any:
+        raise _Refused("it refers to an object outside the file")
+
+
+# ---- What the pickle built, as plain data ------------------------------------------------------------
+
+
+def _plain(value: Any, done: dict[int, Any], depth: int = 0) -> Any:
+    """Return `value` with every recipe built; refuse whatever is not plain data.
+
+    Args:
+        value: what the unpickler returned, or a caller wants to write.
+        done: results by identity: what is shared is built once; None marks a container under way.
+        depth: how deep `value` is nested.
+    """
+    kind = type(value)
+    if kind in PLAIN_TYPES:
+        return value
+    if isinstance(value, np.ndarray | np.generic):
+        if value.dtype.kind not in PLAIN_KINDS:
+            raise _Refused(f"a numpy array of type {value.dtype}")
+        return value
+    if id(value) in done:
+        if done[id(value)] is None:
+            raise _Refused("a container that contains itself")
+        return done[id(value)]
+    if depth > MAX_DEPTH:
+        raise _Refused(f"containers nested deeper than {MAX_DEPTH}")
+    done[id(value)] = None
+    built: Any
+    if isinstance(value, _Array):
+        built = value.build()
+    elif kind is dict:
+        built = {_plain(key, done, depth + 1): _plain(item, done, depth + 1) for key, item in value.items()}
+    elif kind in (list, tuple):
+        built = kind(_plain(item, done, depth + 1) for item in value)
+    else:
+        raise _Refused(f"an object of type {kind.__name__.strip('_')}")
+    done[id(value)] = built
+    return built
+
+
+def load_plain_pickle(path: str | Path, max_bytes: int = MAX_BYTES) -> Any:
+    """Read a pickle of plain data, of any protocol, written by Python 2 or 3; run nothing.
+
+    Python-2 strings are decoded as Latin-1, as upstream does.
+
+    Args:
+        path: the pickle.
+        max_bytes: refuse a larger file.
+
+    Returns:
+        dicts, lists, tuples, str, bytes, int, float, bool, None, numpy arrays and numbers.
+
+    Raises:
+        UserError: the file is missing, too large, damaged, or holds (or would run) anything else.
+    """
+    try:
+        size = os.path.getsize(path)
+        if size > max_bytes:
+            raise UserError(f"{path}: {size:,} bytes, more than the {max_bytes:,} that a label or score file may have; "
+                            "check that this is the right file")
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot read it ({error.strerror}); check the path") from error
+    try:
+        return _plain(_PlainUnpickler(io.BytesIO(content), encoding="latin-1").load(), {})
+    except _Refused as refused:
+        raise UserError(f"{path}: refused, nothing was run: {refused}, and a label or score file holds plain data "
+                        "only; make the file anew or get it from a source you trust") from None
+    except Exception as error:  # a damaged pickle raises nearly anything
+        raise UserError(f"{path}: not a pickle, or a damaged one ({type(error).__name__}); "
+                        "make it anew or copy it again") from error
+
+
+def dump_plain_pickle(path: str | Path, value: Any) -> None:
+    """Write plain data that `load_plain_pickle` can read, atomically.
+
+    Raises:
+        TypeError: `value` holds something else than plain data.
+        UserError: the file cannot be written.
+    """
+    try:
+        _plain(value, {})
+    except _Refused as refused:
+        raise TypeError(f"{path}: cannot write {refused}: not plain data") from None
+    with replacing(path) as temporary:
+        with open(temporary, "wb") as file:
+            pickle.dump(value, file, protocol=PROTOCOL)
+
+
+# ---- Score files -------------------------------------------------------------------------------------
+
+
+def write_scores(path: str | Path, scores: Mapping[str, Any]) -> None:
+    """Write clip name -> logits (classes,), as float32, in the order given; atomically."""
+    dump_plain_pickle(path, {str(name): np.asarray(row, np.float32) for name, row in scores.items()})
+
+
+def read_scores(path: str | Path) -> dict[str, np.ndarray[Any, Any]]:
+    """Read a score file, ours or upstream's.
+
+    Returns:
+        clip name -> logits, (classes,) float32, in file order; all of one length.
+
+    Raises:
+        UserError: not a score file.
+    """
+    scores = load_plain_pickle(path)
+    if not isinstance(scores, dict) or not scores:
+        raise UserError(f"{path}: not a score file (it should hold a dict of clip name -> logits); "
+                        "make one with --phase test --save-score True")
+    rows = {str(name): np.asarray(row) for name, row in scores.items()}
+    classes = next(iter(rows.values())).shape
+    for name, row in rows.items():
+        if row.dtype.kind not in "iuf" or row.ndim != 1 or row.size == 0:
+            raise UserError(f"{path}: clip '{name}' has no vector of scores; make the file anew with --save-score True")
+        if row.shape != classes:
+            raise UserError(f"{path}: clip '{name}' has {row.size} scores, others {classes[0]}; "
+                            "make the file anew with --save-score True")
+    return {name: row.astype(np.float32, copy=False) for name, row in rows.items()}
