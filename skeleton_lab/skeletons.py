@@ -154,13 +154,8 @@ def spatial_adjacency(skeleton: Skeleton) -> np.ndarray:
 
     The last two are normalised by column (CTR-GCN; ST-GCN's spatial configuration with the root for a centre).
     """
-    return spatial_subsets(skeleton.edges, skeleton.num_joints)
-
-
-def spatial_subsets(inward: Iterable[Edge], num_joints: int) -> np.ndarray:
-    """Return (3, V, V) float64: identity, inward and outward edges, the last two normalised by column."""
-    towards_root = edge_matrix(inward, num_joints)
-    return np.stack([np.eye(num_joints), normalize_columns(towards_root), normalize_columns(towards_root.T)])
+    towards_root = edge_matrix(skeleton.edges, skeleton.num_joints)
+    return np.stack([np.eye(skeleton.num_joints), normalize_columns(towards_root), normalize_columns(towards_root.T)])
 
 
 def symmetric_adjacency(skeleton: Skeleton) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""The models that configurations name: `model.ctrgcn.Model`, `model.baseline.Model`."""

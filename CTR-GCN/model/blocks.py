@@ -1,0 +1,118 @@
+"""What CTR-GCN and its baseline share: the ten blocks' plan, the stem and the head.
+
+Attribute names are those of the published checkpoints (`l1` ... `l10`, `gcn1`, `tcn1`, `residual`, `data_bn`, `fc`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from skeleton_lab.errors import UserError
+from skeleton_lab.layers import TemporalConv, bodies_to_batch, init_batch_norm, init_he_fan_out
+from skeleton_lab.train.imports import construct
+
+# (output channels, stride over time) of l1 ... l10
+PLAN = ((64, 1), (64, 1), (64, 1), (64, 1), (128, 2), (128, 1), (128, 1), (256, 2), (256, 1), (256, 1))
+NUM_SUBSETS = 3
+
+
+@dataclass(frozen=True)
+class ClipShape:
+    """What a model is built for: C coordinates, V joints, M bodies, and the number of classes."""
+
+    in_channels: int
+    num_point: int
+    num_person: int
+    num_class: int
+
+
+def graph_adjacency(graph: str | None, graph_args: Mapping[str, Any] | None, num_point: int) -> np.ndarray:
+    """Build the graph at a dotted path and return its `A`, (3, V, V).
+
+    Raises:
+        UserError: there is no path, it does not resolve, or the graph does not have `num_point` joints.
+    """
+    if graph is None:
+        raise UserError("model_args: 'graph' is missing; name a graph class, such as graph.ntu_rgb_d.Graph")
+    adjacency = np.asarray(construct(graph, graph_args or {}, "model_args.graph_args").A)
+    if adjacency.shape != (NUM_SUBSETS, num_point, num_point):
+        raise UserError(f"model_args: graph '{graph}' has A of shape {adjacency.shape}, num_point {num_point} needs "
+                        f"{(NUM_SUBSETS, num_point, num_point)}; give num_point the number of joints of that graph")
+    return adjacency
+
+
+def shortcut(in_channels: int, out_channels: int) -> nn.Module:
+    """Return the spatial unit's `down`: identity, or a 1x1 convolution and batch norm where the channels change."""
+    if in_channels == out_channels:
+        return nn.Identity()
+    return nn.Sequential(nn.Conv2d(in_channels, out_channels, 1), nn.BatchNorm2d(out_channels))
+
+
+def init_temporal(module: TemporalConv) -> None:
+    """Set a temporal convolution as the published models do: He (fan-out), batch norm at one."""
+    init_he_fan_out(module.conv)
+    init_batch_norm(module.bn)
+
+
+class Block(nn.Module):
+    """Spatial unit, temporal unit and residual: (B, C_in, T, V) -> (B, C_out, ceil(T / stride), V).
+
+    `use_residual` is false only in the first block.
+    """
+
+    def __init__(self, gcn1: nn.Module, tcn1: nn.Module, channels: tuple[int, int], stride: int,
+                 use_residual: bool = True) -> None:
+        super().__init__()
+        self.gcn1 = gcn1
+        self.tcn1 = tcn1
+        self.use_residual = use_residual
+        self.residual: nn.Module = nn.Identity()
+        if use_residual and (channels[0] != channels[1] or stride != 1):
+            self.residual = TemporalConv(*channels, kernel_size=1, stride=stride)
+            init_temporal(self.residual)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.tcn1(self.gcn1(x))
+        return torch.relu(out + self.residual(x) if self.use_residual else out)
+
+
+class BlockStack(nn.Module):
+    """Stem, ten blocks and head: clips (N, C, T, V, M) float -> logits (N, num_class).
+
+    (N, T, V*C) is taken for one body, the coordinate fastest.
+
+    Args:
+        make_block: (input channels, output channels, stride, is the first) -> a block.
+        drop_out: probability, in front of the classifier.
+    """
+
+    def __init__(self, shape: ClipShape, make_block: Callable[[int, int, int, bool], nn.Module],
+                 drop_out: float = 0.0) -> None:
+        super().__init__()
+        self.shape = shape
+        self.data_bn = nn.BatchNorm1d(shape.num_person * shape.in_channels * shape.num_point)
+        channels = shape.in_channels
+        for number, (out_channels, stride) in enumerate(PLAN, start=1):
+            setattr(self, f"l{number}", make_block(channels, out_channels, stride, number == 1))
+            channels = out_channels
+        self.fc = nn.Linear(channels, shape.num_class)
+        nn.init.normal_(self.fc.weight, 0, math.sqrt(2 / shape.num_class))
+        self.drop_out = nn.Dropout(drop_out)
+
+    def forward(self, clips: Tensor) -> Tensor:
+        if clips.dim() == 3:
+            n, t, _ = clips.shape
+            clips = clips.view(n, t, self.shape.num_point, -1).permute(0, 3, 1, 2).unsqueeze(-1)  # (N, C, T, V, 1)
+        n = clips.shape[0]
+        x = bodies_to_batch(clips, self.data_bn)  # (N*M, C, T, V)
+        for number in range(1, len(PLAN) + 1):
+            x = getattr(self, f"l{number}")(x)
+        x = x.mean(dim=(2, 3)).view(n, self.shape.num_person, -1).mean(dim=1)  # (N, C)
+        return self.fc(self.drop_out(x))
