@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import math
+import shlex
 import struct
 import zipfile
 import zlib
@@ -35,8 +36,8 @@ from skeleton_lab.data.headers import (
 from skeleton_lab.errors import UserError
 from skeleton_lab.files import replacing
 
-__all__ = ["ArrayHeader", "NpzWriter", "Sink", "blocks", "create_npy", "find_array", "kind_of", "list_arrays",
-           "map_array", "read_blocks"]
+__all__ = ["ArrayHeader", "NpzWriter", "Sink", "blocks", "conversion_command", "create_npy", "find_array", "kind_of",
+           "list_arrays", "map_array", "read_blocks"]
 
 BLOCK_BYTES = 16 << 20
 MAX_ROW_BYTES = 256 << 20  # a clip of 300 frames takes 180 kB; a row far beyond is a damaged or hostile header
@@ -270,12 +271,16 @@ def _append_all(sink: Sink, array: np.ndarray) -> None:
         sink.append(array[rows])
 
 
+def conversion_command(path: str | Path) -> str:
+    """Return the command line that makes a stored float32 archive of an NTU archive which cannot be mapped."""
+    output = Path(path).with_name(f"{Path(path).stem}_ctrgcn.npz")
+    return shlex.join(["python", "convert_ntu60_kaggle_to_ctrgcn.py", "--input", str(path), "--output", str(output)])
+
+
 def _unmappable(path: Path, header: ArrayHeader) -> str:
-    """Say why an array cannot be mapped, and the command that makes it so."""
+    """Say why an array cannot be mapped, and what makes it so."""
     if kind_of(path) == HDF5:
         return f"{path}: is an .h5 file, which cannot be mapped; save its arrays with numpy.savez"
-    output = path.with_name(f"{path.stem}_ctrgcn.npz")
-    fix = f"unpack it once: python convert_ntu60_kaggle_to_ctrgcn.py --input {path} --output {output}"
-    if header.key.rpartition("_")[2] not in ("train", "test"):
-        fix = "save it with numpy.savez"
+    ntu = header.key in ("x_train", "y_train", "x_test", "y_test")
+    fix = f"unpack it once: {conversion_command(path)}" if ntu else "save it with numpy.savez"
     return f"{path}: '{header.key}' is deflated (numpy.savez_compressed) and cannot be mapped; {fix}"

@@ -26,6 +26,7 @@ from skeleton_lab.errors import UserError, suggest
 
 MAX_HEADER_BYTES = 10_000  # numpy's own limit for what its literal parser may be given
 MAX_DIMENSIONS = 32
+MAX_INFLATION = 1032  # deflate packs at most 258 bytes into 2 bits
 NPZ, NPY, HDF5 = "npz", "npy", "h5"
 
 _MAGIC = {b"PK\x03\x04": NPZ, b"PK\x05\x06": NPZ, b"\x93NUM": NPY, b"\x89HDF": HDF5}
@@ -158,6 +159,9 @@ def _member_header(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, 
     if start + info.compress_size > archive.start_dir or (not compressed and info.compress_size != info.file_size):
         raise UserError(f"{path}: '{key}' runs past its place in the archive; it is truncated or damaged, copy or "
                         "download it again")
+    if info.file_size > MAX_INFLATION * (info.compress_size + 1):
+        raise UserError(f"{path}: '{key}' claims to unpack from {info.compress_size} bytes to {info.file_size}; "
+                        "it is damaged, copy or download it again")
     with archive.open(info) as file:
         header = npy_header(path, file, key, info.file_size)
     return ArrayHeader(key, header.shape, header.dtype, header.fortran_order,
