@@ -108,11 +108,18 @@ class BlockStack(nn.Module):
 
     def forward(self, clips: Tensor) -> Tensor:
         if clips.dim() == 3:
-            n, t, _ = clips.shape
-            clips = clips.view(n, t, self.shape.num_point, -1).permute(0, 3, 1, 2).unsqueeze(-1)  # (N, C, T, V, 1)
+            clips = self._unflatten(clips)
         n = clips.shape[0]
         x = bodies_to_batch(clips, self.data_bn)  # (N*M, C, T, V)
         for number in range(1, len(PLAN) + 1):
             x = getattr(self, f"l{number}")(x)
         x = x.mean(dim=(2, 3)).view(n, self.shape.num_person, -1).mean(dim=1)  # (N, C)
         return self.fc(self.drop_out(x))
+
+    def _unflatten(self, flat: Tensor) -> Tensor:
+        """(N, T, V*C) -> (N, C, T, V, 1)."""
+        n, t, width = flat.shape
+        if width != self.shape.num_point * self.shape.in_channels:
+            raise UserError(f"frames of {width} numbers do not fit a model of {self.shape.num_point} joints with "
+                            f"{self.shape.in_channels} coordinates; check num_point and in_channels")
+        return flat.view(n, t, self.shape.num_point, -1).permute(0, 3, 1, 2).unsqueeze(-1)
