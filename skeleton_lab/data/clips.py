@@ -121,15 +121,19 @@ def draw_rotations(num_clips: int) -> np.ndarray:
 
 def rotate(frames: np.ndarray, matrices: np.ndarray) -> np.ndarray:
     """Return (N, T, M, V, 3) `frames` with every joint x of clip n turned to matrices[n] x."""
-    flat = frames.reshape(len(frames), -1, 3)
-    return np.matmul(flat, matrices.transpose(0, 2, 1)).reshape(frames.shape)  # (N, T*M*V, 3) x (N, 3, 3)
+    joints = torch.from_numpy(frames).view(len(frames), -1, 3)  # (N, T*M*V, 3)
+    turned = torch.bmm(joints, torch.from_numpy(matrices).transpose(1, 2))  # faster than numpy's for 3x3
+    return turned.numpy().reshape(frames.shape)
 
 
 # ---- Bones and motion ----
 
 def bones(frames: np.ndarray, reference: Sequence[int]) -> np.ndarray:
     """Return each joint of (..., V, C) minus its reference joint; `reference` (V,) as in `Skeleton.parents`."""
-    return frames - frames[..., list(reference), :]
+    frames = np.ascontiguousarray(frames)
+    joints = frames.view(f"V{frames.itemsize * frames.shape[-1]}")[..., 0]  # (..., V): whole joints move at a time
+    references = np.take(joints, reference, axis=-1).view(frames.dtype).reshape(frames.shape)
+    return np.subtract(frames, references, out=references)
 
 
 def motion(frames: np.ndarray) -> np.ndarray:

@@ -1,0 +1,133 @@
+"""NTU RGB+D 60 and 120: clips of an archive, mapped from its file, for CTR-GCN."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Real
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from skeleton_lab.data import clips
+from skeleton_lab.data.layouts import open_split
+from skeleton_lab.data.spans import SpanReader
+from skeleton_lab.errors import UserError
+from skeleton_lab.skeletons import NTU_25
+from skeleton_lab.train.metrics import top_k_accuracy
+
+NUM_DEBUG_SAMPLES = 100
+
+
+class Feeder(Dataset):
+    """Clips of two bodies and 25 joints, cropped and resized over time.
+
+    Args:
+        data_path: archive with `x_<split>` and `y_<split>`, clips as (N, T, 150) or (N, C, T, V, M).
+        label_path: refused; the labels are in the archive.
+        p_interval: share of a clip's valid frames to use: one number for the middle part (testing), or two for a random
+            part between those shares and at least 64 frames long (training).
+        split: "train" or "test".
+        random_choose, random_shift, random_move: refused if True; `p_interval` and `random_rot` take their place.
+        random_rot: turn each clip at random, up to 0.3 rad about each axis.
+        window_size: frames per clip; the used part is resized to it.
+        normalization: refused if True; the model's first BatchNorm normalises.
+        debug: use the first 100 clips only.
+        use_mmap: False reads the whole split into memory.
+        bone: give each joint relative to its neighbour towards the centre of the body.
+        vel: give the steps from each frame to the next; of the bones, with `bone`.
+
+    Attributes:
+        label: (N,) int64 classes. sample_name: "train_0", ... or "test_0", ...: the row in the archive.
+
+    Raises:
+        UserError: an option is refused, or the archive is missing or broken (a clip with NaN: when it is asked for).
+    """
+
+    def __init__(
+        self,
+        data_path: str,
+        label_path: str | None = None,
+        p_interval: float | Sequence[float] = 1,
+        split: str = "train",
+        random_choose: bool = False,
+        random_shift: bool = False,
+        random_move: bool = False,
+        random_rot: bool = False,
+        window_size: int = -1,
+        normalization: bool = False,
+        debug: bool = False,
+        use_mmap: bool = True,
+        bone: bool = False,
+        vel: bool = False,
+    ) -> None:
+        _refuse({"label_path": label_path, "random_choose": random_choose, "random_shift": random_shift,
+                 "random_move": random_move, "normalization": normalization})
+        self.window_size = _window(window_size)
+        self.p_interval = _shares(p_interval)
+        self.split, self.random_rot, self.bone, self.vel = split, random_rot, bone, vel
+        opened = open_split(data_path, split)
+        self._reader = SpanReader(opened, in_memory=not use_mmap)
+        self.label = opened.labels[:NUM_DEBUG_SAMPLES if debug else None]
+        self.sample_name = [f"{split}_{row}" for row in range(len(self.label))]
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, int, int]:
+        """Return the clip (C, T, V, M) float32, its class and `index`."""
+        data, labels, _ = self.get_batch([index])
+        return data[0].numpy(), int(labels[0]), index
+
+    def get_batch(self, indices: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return the clips (N, C, T, V, M) float32, their classes (N,) and `indices` (N,), both int64.
+
+        The random draws are those of as many single items, so that both ways give the same numbers.
+        """
+        rows = [range(len(self))[index] for index in indices]
+        spans = self._spans(self._reader.num_valid(rows))
+        frames = self._reader.resized(rows, spans, self.window_size)  # (N, T, M, V, C)
+        if self.random_rot:
+            frames = clips.rotate(frames, clips.draw_rotations(len(rows)))
+        if self.bone:
+            frames = clips.bones(frames, NTU_25.parents)
+        if self.vel:
+            frames = clips.motion(frames)
+        data = torch.from_numpy(frames).permute(0, 4, 1, 3, 2)  # (N, C, T, V, M)
+        return data, torch.from_numpy(self.label[rows]), torch.as_tensor(indices, dtype=torch.int64)
+
+    def top_k(self, score: np.ndarray, top_k: int) -> float:
+        """Return the share of clips whose class is among the `top_k` highest of its scores (N, classes)."""
+        return top_k_accuracy(np.asarray(score), self.label, top_k)
+
+    def _spans(self, num_valid: np.ndarray) -> clips.Spans:
+        if len(self.p_interval) == 1:
+            return clips.centre_spans(num_valid, *self.p_interval)
+        return clips.draw_spans(num_valid, *self.p_interval)
+
+
+def _refuse(options: dict[str, object]) -> None:
+    advice = {"label_path": "the labels come from data_path; leave it out",
+              "random_choose": "p_interval with two numbers takes a random part of each clip",
+              "random_shift": "clips are resized to the window and leave no room; set it to False",
+              "random_move": "random_rot turns clips at random; set it to False",
+              "normalization": "the model's first BatchNorm normalises; set it to False"}
+    for name, value in options.items():
+        if value:
+            raise UserError(f"feeders.feeder_ntu.Feeder: {name}={value} is not supported; {advice[name]}")
+
+
+def _window(window_size: int) -> int:
+    if not isinstance(window_size, int) or isinstance(window_size, bool) or window_size < 1:
+        raise UserError(f"feeders.feeder_ntu.Feeder: window_size={window_size!r} is no number of frames; give a "
+                        "positive whole number, 64 as in the paper")
+    return window_size
+
+
+def _shares(p_interval: float | Sequence[float]) -> tuple[float, ...]:
+    shares = (p_interval,) if isinstance(p_interval, Real) else tuple(p_interval)
+    if (len(shares) not in (1, 2) or not all(isinstance(share, Real) and 0 < share <= 1 for share in shares)
+            or list(shares) != sorted(shares)):
+        raise UserError(f"feeders.feeder_ntu.Feeder: p_interval={p_interval!r} is no share of a clip; give one "
+                        "number in (0, 1], or two in ascending order, such as [0.5, 1]")
+    return shares
