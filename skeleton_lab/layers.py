@@ -37,6 +37,8 @@ def bodies_to_batch(clips: Tensor, data_bn: nn.BatchNorm1d) -> Tensor:
     Returns:
         (N*M, C, T, V), the body fastest in the batch axis.
     """
+    if clips.ndim != 5:
+        raise UserError(f"clips have 5 axes (N, C, T, V, M), these have {clips.ndim}: {tuple(clips.shape)}")
     n, c, t, v, m = clips.shape
     if m * v * c != data_bn.num_features:
         raise UserError(f"clips of {c} coordinates, {v} joints and {m} bodies do not fit a model built for "

@@ -170,12 +170,12 @@ def hop_distance(adjacency: np.ndarray) -> np.ndarray:
     Any non-zero entry of `adjacency` is a link.
     """
     num_joints = len(adjacency)
-    links = (adjacency != 0).astype(np.int64)
+    links = (adjacency != 0).astype(np.float64)
     distance = np.full((num_joints, num_joints), np.inf)
-    reached = np.eye(num_joints, dtype=np.int64)
-    for hops in range(num_joints):
+    reached, hops = np.eye(num_joints), 0
+    while ((reached > 0) & np.isinf(distance)).any():
         distance[(reached > 0) & np.isinf(distance)] = hops
-        reached = np.minimum(links @ reached, 1)
+        reached, hops = np.minimum(links @ reached, 1), hops + 1
     return distance
 
 
