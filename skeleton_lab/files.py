@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from skeleton_lab.errors import UserError
@@ -34,7 +34,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
         raise UserError(f"{target}: cannot write it ({error.strerror or error}); check the folder's "
                         "permissions and free space, or choose another place") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # whatever stood in the way of writing it may stand in the way of this too
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> None:

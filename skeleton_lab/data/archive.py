@@ -51,12 +51,14 @@ _PADDING_EXTRA_ID = 0xD935  # the registered "alignment" extra field of zip
 def map_array(path: str | Path, key: str = "") -> np.ndarray:
     """Map one array of a `.npy` or stored (not deflated) `.npz` file: a read-only `np.memmap`, no memory, no copy.
 
+    An array of an `.h5` file is mapped if it lies there in one piece, unpacked.
+
     In archives that numpy wrote, members seldom begin on a multiple of their item size, so the array may be unaligned
     (`flags.aligned` False): numpy handles that, but copy a clip before handing it to anything else. Pickling the array
     copies all of it; pickle the path instead.
 
     Raises:
-        UserError: as `find_array`, or the array is deflated or in an `.h5` file.
+        UserError: as `find_array`, or the array is deflated or in pieces.
     """
     header = find_array(path, key)
     if header.compressed or header.offset is None:
@@ -280,7 +282,7 @@ def conversion_command(path: str | Path) -> str:
 def _unmappable(path: Path, header: ArrayHeader) -> str:
     """Say why an array cannot be mapped, and what makes it so."""
     if kind_of(path) == HDF5:
-        return f"{path}: is an .h5 file, which cannot be mapped; save its arrays with numpy.savez"
+        return f"{path}: '{header.key}' is packed or in pieces and cannot be mapped; save it with numpy.savez"
     ntu = header.key in ("x_train", "y_train", "x_test", "y_test")
     fix = f"unpack it once: {conversion_command(path)}" if ntu else "save it with numpy.savez"
     return f"{path}: '{header.key}' is deflated (numpy.savez_compressed) and cannot be mapped; {fix}"

@@ -226,7 +226,8 @@ def _hdf5_headers(path: Path) -> dict[str, ArrayHeader]:
 
     def visit(key: str, node) -> None:
         if isinstance(node, h5py.Dataset) and node.shape is not None:
-            headers[key] = ArrayHeader(key, node.shape, node.dtype, False, node.id.get_offset(),
+            plain = node.compression is None and not node.dtype.hasobject  # strings of any length are objects
+            headers[key] = ArrayHeader(key, node.shape, node.dtype, False, node.id.get_offset() if plain else None,
                                        node.compression is not None, node.size * node.dtype.itemsize)
 
     with h5py.File(path, "r") as file:
