@@ -1,0 +1,71 @@
+"""Small archives for tests: NTU-like arrays, and huge ones that take no room on disk."""
+
+from __future__ import annotations
+
+import struct
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from numpy.lib import format as npy_format
+
+KEYS = ("x_train", "y_train", "x_test", "y_test")
+
+
+def kaggle_arrays(num_train: int = 7, num_test: int = 4, num_frames: int = 9, num_classes: int = 5) -> dict:
+    """Return random arrays in the Kaggle layout: x (N, T, 150) float32, zeros behind, y (N, K) float64 one-hot."""
+    rng = np.random.default_rng(0)
+    arrays = {}
+    for split, count in (("train", num_train), ("test", num_test)):
+        x = rng.standard_normal((count, num_frames, 150)).astype(np.float32)
+        for clip, valid in zip(x, rng.integers(1, num_frames + 1, count), strict=True):
+            clip[valid:] = 0
+        arrays[f"x_{split}"] = x
+        arrays[f"y_{split}"] = np.eye(num_classes)[np.arange(count) % num_classes]
+    return arrays
+
+
+def converted_arrays(**sizes: int) -> dict:
+    """Return the same clips in the converted layout: x (N, 3, T, 25, 2) float32, y (N,) int64; written out naively."""
+    arrays = kaggle_arrays(**sizes)
+    converted = {}
+    for split in ("train", "test"):
+        x = arrays[f"x_{split}"]
+        clips = np.empty((len(x), 3, x.shape[1], 25, 2), np.float32)
+        for body in range(2):
+            for joint in range(25):
+                for coordinate in range(3):
+                    clips[:, coordinate, :, joint, body] = x[:, :, 75 * body + 3 * joint + coordinate]
+        converted[f"x_{split}"] = clips
+        converted[f"y_{split}"] = arrays[f"y_{split}"].argmax(axis=1)
+    return converted
+
+
+def write_sparse_npz(path: Path, shapes: dict[str, tuple[tuple[int, ...], str]]) -> None:
+    """Write a stored archive of zeros, of any size, as a sparse file; its checksums are not those of its data."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for key, (shape, dtype) in shapes.items():
+            info = zipfile.ZipInfo(f"{key}.npy")
+            info.header_offset = archive.fp.tell()
+            header = npy_bytes(shape, dtype)
+            nbytes = int(np.prod(shape, dtype=object)) * np.dtype(dtype).itemsize
+            info.file_size = info.compress_size = len(header) + nbytes
+            info.CRC = 0
+            archive.fp.write(info.FileHeader(zip64=True) + header)
+            archive.fp.seek(nbytes, 1)
+            archive.filelist.append(info)
+            archive.NameToInfo[info.filename] = info
+            archive.start_dir = archive.fp.tell()
+            archive._didModify = True
+
+
+def npy_bytes(shape: tuple[int, ...], dtype: str = "<f4") -> bytes:
+    """Return the header of a `.npy` file of this shape."""
+    text = f"{{'descr': {dtype!r}, 'fortran_order': False, 'shape': {shape!r}, }}"
+    return npy_with_header(text)
+
+
+def npy_with_header(text: str) -> bytes:
+    """Return a `.npy` file without data whose header holds `text`."""
+    padded = text.encode() + b" " * (-(len(text) + 11) % 64) + b"\n"
+    return npy_format.magic(1, 0) + struct.pack("<H", len(padded)) + padded
