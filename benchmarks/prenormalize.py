@@ -44,7 +44,7 @@ def seconds(function, clips: np.ndarray) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clips", type=int, default=256, help="clips for the whole-array version (default %(default)s)")
+    parser.add_argument("--clips", type=int, default=256, help="clips for whole arrays (default %(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="passes of each, in turn (default %(default)s)")
     options = parser.parse_args()
     clips = make_clips(options.clips)
