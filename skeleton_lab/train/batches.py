@@ -1,0 +1,136 @@
+"""From a data set to batches, such that every random draw follows from seed, epoch and batch alone.
+
+A Feeder draws from the global generators of `random`, NumPy and torch, as upstream's do. They are
+seeded afresh for each batch, in whichever process fetches it. So a run gives the same numbers with any
+number of loader processes, and a resumed epoch goes on in the middle as if never interrupted.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
+
+Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # data (N, C, T, V, M), labels (N,), indices (N,)
+
+
+class Feeder(Protocol):
+    """What the engine asks of a data set.
+
+    Optional besides: `sample_name` (one per clip), and `get_batch(indices)`, which returns a whole
+    collated `Batch` at once.
+    """
+
+    label: Sequence[int]
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> tuple[Any, int, int]: ...
+
+
+@dataclass(frozen=True)
+class Request:
+    """One batch to fetch: the clips, and the seed of the draws made for it."""
+
+    seed: tuple[int, ...]
+    indices: list[int]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
+class Batches(Sampler[Request]):
+    """The batches of an epoch, in order.
+
+    Attributes:
+        epoch: 0-based epoch; it decides the order and the draws.
+        start: batches to leave out at the beginning, when an interrupted epoch goes on.
+    """
+
+    def __init__(self, length: int, batch_size: int, seed: int, shuffle: bool) -> None:
+        """Cover `length` clips; a shuffled epoch drops the last, incomplete batch."""
+        self._length, self._batch_size, self._seed, self._shuffle = length, batch_size, seed, shuffle
+        self.epoch = 0
+        self.start = 0
+
+    def __len__(self) -> int:
+        """Return the number of batches of a whole epoch."""
+        return self._length // self._batch_size if self._shuffle else -(-self._length // self._batch_size)
+
+    def __iter__(self) -> Iterator[Request]:
+        for number in range(self.start, len(self)):
+            yield self.request(number)
+
+    def request(self, number: int) -> Request:
+        """Return the epoch's batch `number`, from 0."""
+        order = self._order()
+        indices = order[number * self._batch_size:(number + 1) * self._batch_size]
+        return Request((self._seed, self.epoch, number, int(self._shuffle)), indices)
+
+    def _order(self) -> list[int]:
+        if getattr(self, "_ordered_epoch", None) != self.epoch:
+            generator = np.random.default_rng((self._seed, self.epoch))
+            order = generator.permutation(self._length) if self._shuffle else np.arange(self._length)
+            self._ordered_epoch, self._epoch_order = self.epoch, order.tolist()
+        return self._epoch_order
+
+
+class SeededFetch(Dataset[Batch]):
+    """Serves whole batches of a Feeder, each from generators seeded for it."""
+
+    def __init__(self, feeder: Any) -> None:
+        self.feeder = feeder
+
+    def __len__(self) -> int:
+        return len(self.feeder)
+
+    def __getitems__(self, request: Request) -> Batch:
+        """Fetch a batch; the caller's generators are left as they were."""
+        before = generator_states()
+        seed_generators(request.seed)
+        try:
+            if hasattr(self.feeder, "get_batch"):
+                return self.feeder.get_batch(request.indices)
+            data, labels, indices = default_collate([self.feeder[index] for index in request.indices])
+            return data.float(), labels.long(), indices
+        finally:
+            restore_generators(before)
+
+
+def make_loader(feeder: Any, batches: Batches, workers: int, device: torch.device) -> DataLoader[Batch]:
+    """Return a loader over `batches`; workers stay alive between epochs, GPU copies are asynchronous."""
+    return DataLoader(SeededFetch(feeder), batch_sampler=batches, num_workers=workers, collate_fn=_as_it_is,
+                      pin_memory=device.type == "cuda", persistent_workers=workers > 0)
+
+
+def seed_generators(seed: Sequence[int] | int) -> None:
+    """Seed the global CPU generators of `random`, NumPy and torch; a GPU's own generator is left alone."""
+    words = np.random.SeedSequence(seed).generate_state(4)
+    random.seed(int(words[0]))
+    np.random.seed(words[1])
+    torch.default_generator.manual_seed(int(words[2]) << 32 | int(words[3]))
+
+
+def generator_states() -> dict[str, Any]:
+    """Return the states of the global CPU generators as plain data and tensors."""
+    name, keys, position, has_gauss, gauss = np.random.get_state()
+    return {"python": random.getstate(), "torch": torch.get_rng_state(),
+            "numpy": (name, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, gauss)}
+
+
+def restore_generators(states: dict[str, Any]) -> None:
+    """Set the global CPU generators to what `generator_states` returned."""
+    version, numbers, gauss = states["python"]
+    random.setstate((version, tuple(numbers), gauss))
+    torch.set_rng_state(states["torch"])
+    name, keys, position, has_gauss, cached = states["numpy"]
+    np.random.set_state((name, keys.numpy().astype(np.uint32), position, has_gauss, cached))
+
+
+def _as_it_is(batch: Batch) -> Batch:
+    return batch

@@ -1,0 +1,285 @@
+"""The settings of a run: explicit command line > YAML file > default.
+
+Keys and flags are upstream's (CTR-GCN 1.1 and MS-G3D 1.1 of the papers' published code); what the
+engine adds says so in its help text. Hyphens and underscores are the same in a flag's name.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from skeleton_lab.errors import UserError, suggest
+from skeleton_lab.files import write_text
+from skeleton_lab.train.literals import parse_assignments
+from skeleton_lab.train.spec import Flag, TreeSpec
+
+_TRUE, _FALSE = ("yes", "true", "t", "y", "1"), ("no", "false", "f", "n", "0")
+
+
+def boolean(value: Any) -> bool:
+    """Read `yes true t y 1` / `no false f n 0` (any case) or a YAML boolean."""
+    word = str(value).lower()
+    if word not in _TRUE + _FALSE:
+        raise ValueError(f"expected true or false, not '{value}'")
+    return word in _TRUE
+
+
+def whole(value: Any) -> int:
+    """Read an integer; refuse booleans and fractions."""
+    if isinstance(value, bool | float):
+        raise ValueError(f"expected a whole number, not '{value}'")
+    return int(value)
+
+
+def natural(value: Any) -> int:
+    """Read an integer of at least 0."""
+    number = whole(value)
+    if number < 0:
+        raise ValueError(f"expected 0 or more, not '{value}'")
+    return number
+
+
+def positive(value: Any) -> int:
+    """Read an integer of at least 1."""
+    number = whole(value)
+    if number < 1:
+        raise ValueError(f"expected 1 or more, not '{value}'")
+    return number
+
+
+def real(value: Any) -> float:
+    """Read a finite number of at least 0."""
+    if isinstance(value, bool):
+        raise ValueError(f"expected a number, not '{value}'")
+    number = float(value)
+    if not 0 <= number < float("inf"):
+        raise ValueError(f"expected a number of 0 or more, not '{value}'")
+    return number
+
+
+def text(value: Any) -> str:
+    """Read a word or a path."""
+    if isinstance(value, list | dict):
+        raise ValueError(f"expected a word, not '{value}'")
+    return str(value)
+
+
+def device_index(value: Any) -> int | str:
+    """Read a GPU index, `cuda:<index>` or `cpu`."""
+    word = str(value).lower().removeprefix("cuda:")
+    if word in ("cpu", "cuda"):
+        return "cpu" if word == "cpu" else 0
+    if not word.isdigit():
+        raise ValueError(f"expected GPU indices or cpu, not '{value}'")
+    return int(word)
+
+
+def default_workers() -> int:
+    """Loader processes by default: one for each core this process may use, at most four."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(usable, 4)
+
+
+COMMON_FLAGS: tuple[Flag, ...] = (
+    Flag("work_dir", text, "./work_dir/temp", "output folder; made if absent"),
+    Flag("model_saved_name", text, "", "prefix of the weight files instead of the tree's own"),
+    Flag("config", text, None, "YAML file with any of these settings"),
+    Flag("phase", text, "train", "what to do", choices=("train", "test", "model_size")),
+    Flag("save_score", boolean, False, "write the score pickle at each evaluation"),
+    Flag("seed", natural, 1, "seed of every random draw"),
+    Flag("log_interval", positive, 100, "batches between two lines of log.txt within an epoch"),
+    Flag("save_interval", positive, 1, "epochs between two weight files; the last epoch is always saved"),
+    Flag("save_epoch", natural, 30, "write weight files only after this many epochs"),
+    Flag("eval_interval", positive, 1, "epochs between two evaluations; the last epoch is always evaluated"),
+    Flag("eval_start", natural, 1, "first epoch (from 1) that is evaluated"),
+    Flag("print_log", boolean, True, "write log.txt too, not only the terminal"),
+    Flag("show_topk", positive, [1, 5], "which top-k accuracies are logged", many=True),
+    Flag("feeder", text, None, "dotted path of the data set's class"),
+    Flag("num_worker", natural, None, "loader processes; 0: load in the main process (default: one a core, at most 4)"),
+    Flag("train_feeder_args", dict, {}, "options of the training feeder: key=value,key=value", mapping=True),
+    Flag("test_feeder_args", dict, {}, "options of the test feeder: key=value,key=value", mapping=True),
+    Flag("model", text, None, "dotted path of the model's class"),
+    Flag("model_args", dict, {}, "options of the model: key=value,key=value", mapping=True),
+    Flag("weights", text, None, "weights to start from or to test"),
+    Flag("ignore_weights", text, [], "weights to leave out while loading", many=True),
+    Flag("base_lr", real, 0.01, "learning rate before warm-up and decay"),
+    Flag("step", natural, [20, 40, 60], "epochs (from 0) from which the rate decays once more", many=True),
+    Flag("device", device_index, 0, "GPU indices, or cpu", many=True),
+    Flag("optimizer", text, "SGD", "optimiser", choices=("SGD", "Adam")),
+    Flag("nesterov", boolean, False, "Nesterov momentum (SGD only)"),
+    Flag("batch_size", positive, 256, "clips per optimiser step"),
+    Flag("test_batch_size", positive, 256, "clips per test batch"),
+    Flag("forward_batch_size", positive, None, "clips per forward pass; divides the batch size (default: all)"),
+    Flag("start_epoch", natural, 0, "first epoch, from 0"),
+    Flag("num_epoch", natural, 80, "epoch to stop before, from 0"),
+    Flag("weight_decay", real, 0.0005, "weight decay of every parameter"),
+    Flag("lr_decay_rate", real, 0.1, "factor of each decay"),
+    Flag("warm_up_epoch", natural, 0, "epochs of linear warm-up"),
+    Flag("debug", boolean, False, "short run: the feeders' debug mode, log in a folder of its own", switch=True),
+    Flag("half", boolean, False, "mixed precision (autocast)", switch=True),
+    Flag("amp_dtype", text, "auto", "number format of mixed precision; auto: bf16 where the device has it, else fp16",
+         choices=("auto", "bf16", "fp16")),
+    Flag("deterministic", boolean, True, "ask cuDNN for deterministic kernels"),
+    Flag("memory_friendly", boolean, False, "recompute activations: less memory, same numbers, slower", switch=True),
+    Flag("resume", boolean, False, "continue the run in the work directory", switch=True, transient=True),
+    Flag("overwrite", boolean, False, "delete the run in the work directory first", switch=True, transient=True),
+)
+
+Config = argparse.Namespace
+
+
+def read_config(spec: TreeSpec, argv: Sequence[str] | None = None) -> Config:
+    """Resolve the settings of a run from the command line, the YAML file it names and the defaults.
+
+    Returns a namespace with one attribute per setting. Usage errors exit with status 2.
+
+    Raises:
+        UserError: the YAML file is missing, unreadable, or has an unknown key or a bad value.
+    """
+    flags = {flag.key: flag for flag in (*COMMON_FLAGS, *spec.flags)}
+    words = [_hyphenated(word) for word in (sys.argv[1:] if argv is None else argv)]
+    parser = _parser(spec, flags)
+    given = vars(parser.parse_args(words))
+    settings = {key: spec.defaults.get(key, flag.default) for key, flag in flags.items()}
+    from_file = read_yaml(Path(given["config"]), flags) if given.get("config") else {}
+    settings.update(from_file)
+    for key, value in given.items():
+        if flags[key].mapping:
+            settings[key] = dict(settings[key] or {})
+            for assignments in value:
+                settings[key].update(assignments)
+        else:
+            settings[key] = value
+    config = argparse.Namespace(**settings)
+    _complete(config)
+    if spec.adjust:
+        spec.adjust(config, frozenset(given) | frozenset(from_file))
+    return config
+
+
+def read_yaml(path: Path, flags: dict[str, Flag]) -> dict[str, Any]:
+    """Read a YAML file of settings and convert each value as its flag does.
+
+    Raises:
+        UserError: naming the file and the key.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except OSError as error:
+        raise UserError(f"{path}: cannot read the config ({error.strerror}); check --config") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: expected 'key: value' lines, found a {type(content).__name__}")
+    for key, value in content.items():
+        if key not in flags:
+            raise UserError(f"{path}: unknown key '{key}'{suggest(str(key), flags) or '; see --help for all keys'}")
+        try:
+            content[key] = _convert(flags[key], value)
+        except (ValueError, TypeError) as error:
+            raise UserError(f"{path}: key '{key}': {error}") from None
+    return content
+
+
+def save_config(config: Config, spec: TreeSpec, path: Path) -> None:
+    """Write the resolved settings, sorted by key, as YAML that `--config` reads back."""
+    transient = {flag.key for flag in (*COMMON_FLAGS, *spec.flags) if flag.transient}
+    settings = {key: value for key, value in vars(config).items() if key not in transient}
+    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    write_text(path, f"# command line: {command}\n\n{yaml.safe_dump(settings, sort_keys=True)}")
+
+
+def _complete(config: Config) -> None:
+    """Fill in the defaults that depend on other settings and refuse what contradicts itself."""
+    if config.num_worker is None:
+        config.num_worker = default_workers()
+    if config.forward_batch_size is None:
+        config.forward_batch_size = config.batch_size
+    if config.batch_size % config.forward_batch_size:
+        raise UserError(f"--forward-batch-size {config.forward_batch_size} does not divide --batch-size "
+                        f"{config.batch_size}; choose one of its divisors")
+    if config.resume and config.overwrite:
+        raise UserError("--resume and --overwrite contradict each other; choose one")
+    for phase in ("train_feeder_args", "test_feeder_args"):
+        if not isinstance(getattr(config, phase), dict):
+            raise UserError(f"{phase}: expected a mapping of options")
+
+
+def _parser(spec: TreeSpec, flags: dict[str, Flag]) -> argparse.ArgumentParser:
+    """Build the parser; absent flags leave no trace in the result, so that YAML can fill them in."""
+    parser = argparse.ArgumentParser(
+        prog="main.py", argument_default=argparse.SUPPRESS, formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Train or test the model of this folder. Command line > YAML (--config) > default.",
+        epilog="example: python3 main.py --config config/.../default.yaml --work-dir work_dir/run1 --device 0\n"
+               "Dict-valued options take one word, merged over the YAML: --train-feeder-args bone=True,vel=True")
+    for flag in flags.values():
+        default = spec.defaults.get(flag.key, flag.default)
+        shown = "" if default in (None, "", [], {}) else f" (default: {_shown(default)})"
+        options: dict[str, Any] = {"dest": flag.key, "help": (flag.help + shown).replace("%", "%%")}
+        if flag.mapping:
+            options |= {"type": _mapping_argument, "action": "append", "metavar": "KEY=VALUE,..."}
+        elif flag.switch:
+            options |= {"type": _argument(flag.convert), "nargs": "?", "const": True, "metavar": "BOOL"}
+        else:
+            options |= {"type": _argument(flag.convert), "nargs": "+" if flag.many else None}
+            options |= {"choices": flag.choices} if flag.choices else {"metavar": flag.convert.__name__.upper()}
+        parser.add_argument("--" + flag.key.replace("_", "-"), **options)
+    return parser
+
+
+def _hyphenated(word: str) -> str:
+    """Give a flag the spelling the parser knows: underscores and hyphens are the same."""
+    if word.startswith("-model_saved_name"):  # upstream's one flag with a single hyphen
+        word = "-" + word
+    if not word.startswith("--"):
+        return word
+    name, equals, value = word.partition("=")
+    return name.replace("_", "-") + equals + value
+
+
+def _argument(convert: Any) -> Any:
+    """Wrap a converter so that argparse prints its message."""
+
+    def argument(word: str) -> Any:
+        try:
+            return convert(word)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return argument
+
+
+def _mapping_argument(word: str) -> dict[str, Any]:
+    try:
+        return parse_assignments(word)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{error}; write key=value,key=value as one word") from None
+
+
+def _convert(flag: Flag, value: Any) -> Any:
+    if flag.mapping:
+        if value is None:
+            return {}
+        if not isinstance(value, dict):
+            raise ValueError("expected a mapping of options")
+        return value
+    if value is None:
+        return flag.default
+    if flag.many:
+        return [flag.convert(item) for item in (value if isinstance(value, list) else [value])]
+    converted = flag.convert(value)
+    if flag.choices and converted not in flag.choices:
+        raise ValueError(f"expected one of {', '.join(flag.choices)}, not '{value}'")
+    return converted
+
+
+def _shown(default: Any) -> str:
+    return " ".join(map(str, default)) if isinstance(default, list) else str(default)

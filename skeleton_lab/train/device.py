@@ -1,0 +1,72 @@
+"""Where a run computes, and in which number format."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+
+from skeleton_lab.errors import UserError
+
+
+def choose_device(requested: list[int | str], say: Callable[[str], None]) -> torch.device:
+    """Turn `--device` into a device; without a GPU say so in one line and use the CPU.
+
+    Raises:
+        UserError: a GPU index this machine does not have, or several devices at once.
+    """
+    if "cpu" in requested:
+        return torch.device("cpu")
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if not count:
+        say("No CUDA GPU found: using the CPU.")
+        return torch.device("cpu")
+    for index in requested:
+        if int(index) >= count:
+            raise UserError(f"--device {index}: this machine has {count} GPU(s), numbered from 0; "
+                            "run check_gpu.py to see them")
+    if len(requested) > 1:
+        say(f"--device {' '.join(map(str, requested))}: training uses one GPU; using {requested[0]}.")
+    return torch.device("cuda", int(requested[0]))
+
+
+@dataclass(frozen=True)
+class Precision:
+    """The number format of the forward pass.
+
+    Attributes:
+        device_type: "cpu" or "cuda".
+        dtype: the autocast format, or None for full precision.
+    """
+
+    device_type: str
+    dtype: torch.dtype | None = None
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """Return the context that a forward pass runs in."""
+        return torch.autocast(self.device_type, dtype=self.dtype or torch.bfloat16, enabled=self.dtype is not None)
+
+    def scaler(self) -> torch.amp.GradScaler:
+        """Return the gradient scaler: active for fp16 only, since bf16 has the exponents of fp32."""
+        return torch.amp.GradScaler(self.device_type, enabled=self.dtype is torch.float16)
+
+
+def choose_precision(half: bool, amp_dtype: str, device: torch.device) -> Precision:
+    """Turn `--half` and `--amp-dtype` into a number format that the device supports.
+
+    Raises:
+        UserError: fp16 on the CPU, or bf16 on a GPU without it.
+    """
+    if not half:
+        return Precision(device.type)
+    if device.type == "cpu":
+        if amp_dtype == "fp16":
+            raise UserError("--amp-dtype fp16 needs a CUDA GPU; the CPU computes in bf16 (leave --amp-dtype out)")
+        return Precision("cpu", torch.bfloat16)
+    native_bf16 = torch.cuda.get_device_capability(device)[0] >= 8
+    if amp_dtype == "bf16" and not native_bf16:
+        raise UserError("--amp-dtype bf16: this GPU has no bf16 arithmetic; use --amp-dtype fp16")
+    use_bf16 = native_bf16 if amp_dtype == "auto" else amp_dtype == "bf16"
+    return Precision("cuda", torch.bfloat16 if use_bf16 else torch.float16)

@@ -1,0 +1,210 @@
+"""One epoch of training, one evaluation: plain functions over a model and batches."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn import functional
+from tqdm import tqdm
+
+from skeleton_lab.errors import UserError
+from skeleton_lab.train.batches import Batch
+from skeleton_lab.train.device import Precision
+
+
+class TrainingDiverged(UserError):
+    """The loss is no longer a finite number."""
+
+
+@dataclass(frozen=True)
+class Compute:
+    """Where and how a forward pass runs.
+
+    Attributes:
+        device: the device of the model.
+        precision: its number format.
+        forward_batch_size: clips per forward pass; gradients of the chunks of a batch add up.
+        stop: a truthy value asks the loop to stop after the step in hand.
+    """
+
+    device: torch.device
+    precision: Precision
+    forward_batch_size: int
+    stop: Any = False
+
+
+@dataclass
+class Means:
+    """Sums over the chunks of an epoch, from which its means follow; plain data, so it can be saved."""
+
+    loss: float = 0.0
+    correct: float = 0.0
+    chunks: int = 0
+    batches: int = 0
+
+    def add(self, losses: list[float], accuracies: list[float]) -> None:
+        """Add the chunks of some batches."""
+        self.loss += sum(losses)
+        self.correct += sum(accuracies)
+        self.chunks += len(losses)
+
+    @property
+    def mean_loss(self) -> float:
+        return self.loss / max(self.chunks, 1)
+
+    @property
+    def mean_accuracy(self) -> float:
+        return self.correct / max(self.chunks, 1)
+
+
+@dataclass
+class Evaluation:
+    """What a pass over a test set found.
+
+    Attributes:
+        scores: (N, classes) float32 logits, in the order of the data set.
+        labels: (N,) int64 class indices.
+        loss: unweighted mean of the batches' losses.
+        batches: how many there were.
+        seconds: wall-clock time.
+        complete: False when the loop was asked to stop.
+    """
+
+    scores: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    loss: float
+    batches: int
+    seconds: float
+    complete: bool = True
+
+
+@dataclass
+class Timer:
+    """Wall-clock seconds spent waiting for data and computing."""
+
+    data: float = 0.0
+    network: float = 0.0
+    _mark: float = field(default_factory=time.perf_counter)
+
+    def lap(self, part: str) -> None:
+        """Add the time since the last lap to `part` ("data" or "network")."""
+        now = time.perf_counter()
+        setattr(self, part, getattr(self, part) + now - self._mark)
+        self._mark = now
+
+
+def train_one_epoch(model: nn.Module, batches: Iterable[Batch], optimizer: torch.optim.Optimizer,
+                    scaler: torch.amp.GradScaler, compute: Compute, means: Means,
+                    on_batches: Callable[[int, list[list[float]], list[list[float]]], None],
+                    progress: dict[str, Any], flush_every: int = 20) -> dict[str, float]:
+    """Train on each batch once.
+
+    Losses and accuracies stay on the device and are fetched every `flush_every` batches, so that a GPU
+    does not wait for the log.
+
+    Args:
+        means: the epoch's sums so far; added to in place (`means.batches` counts finished batches).
+        on_batches: called at each fetch with the number of the first batch fetched and, for each
+            batch, its chunks' losses and accuracies (fractions).
+        progress: keyword arguments of the tqdm bar.
+
+    Returns:
+        `data_s`, `network_s`: seconds; `clips`: clips trained on.
+
+    Raises:
+        TrainingDiverged: a loss was NaN or infinite; `args[1]` is the batch number.
+    """
+    model.train()
+    timer, clips = Timer(), 0
+    pending: list[torch.Tensor] = []  # per batch: (2, chunks), losses and accuracies
+
+    def flush() -> None:
+        if not pending:
+            return
+        first = means.batches
+        values = torch.stack(pending).cpu().tolist() if len({p.shape for p in pending}) == 1 else [
+            p.cpu().tolist() for p in pending]
+        pending.clear()
+        for number, (losses, _) in enumerate(values, first):
+            if not np.isfinite(losses).all():
+                raise TrainingDiverged(f"the training loss became {max(losses)}", number)
+        for losses, accuracies in values:
+            means.add(losses, accuracies)
+            means.batches += 1
+        on_batches(first, [losses for losses, _ in values], [accuracies for _, accuracies in values])
+
+    with tqdm(unit="clip", disable=None, leave=False, **progress) as bar:
+        for data, labels, _ in batches:
+            timer.lap("data")
+            pending.append(_train_batch(model, data, labels, optimizer, scaler, compute))
+            if len(pending) == flush_every:
+                flush()
+            clips += len(labels)
+            bar.update(len(labels))
+            timer.lap("network")
+            if compute.stop:
+                break
+    flush()
+    timer.lap("network")
+    return {"data_s": timer.data, "network_s": timer.network, "clips": clips}
+
+
+def _train_batch(model: nn.Module, data: torch.Tensor, labels: torch.Tensor, optimizer: torch.optim.Optimizer,
+                 scaler: torch.amp.GradScaler, compute: Compute) -> torch.Tensor:
+    """Take one optimiser step; return (2, chunks): the chunks' undivided losses and accuracies."""
+    optimizer.zero_grad(set_to_none=True)
+    size = compute.forward_batch_size
+    chunks = max(len(labels) // size, 1)
+    results = []
+    for start in range(0, len(labels), size):
+        chunk, targets = data[start:start + size], labels[start:start + size]
+        logits = _forward(model, chunk, targets, compute)
+        targets = targets.to(compute.device, non_blocking=True)
+        loss = functional.cross_entropy(logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits,
+                                        targets)
+        scaler.scale(loss / chunks).backward()
+        accuracy = (logits.detach().argmax(dim=1) == targets).float().mean()
+        results.append(torch.stack([loss.detach().float(), accuracy]))
+    scaler.step(optimizer)
+    scaler.update()
+    return torch.stack(results, dim=1)  # (2, chunks)
+
+
+def _forward(model: nn.Module, data: torch.Tensor, labels: torch.Tensor, compute: Compute) -> torch.Tensor:
+    """Return the logits (N, classes), after making sure that each label is one of the classes."""
+    with compute.precision.autocast():
+        output = model(data.to(compute.device, non_blocking=True))
+    logits = output[0] if isinstance(output, tuple) else output
+    largest = int(labels.max())
+    if largest >= logits.shape[1] or int(labels.min()) < 0:
+        raise UserError(f"label {largest} is out of range for a model of {logits.shape[1]} classes; "
+                        "check num_class in model_args against the data")
+    return logits
+
+
+def evaluate(model: nn.Module, batches: Iterable[Batch], compute: Compute, progress: dict[str, Any]) -> Evaluation:
+    """Return the scores of `model` over `batches`, in evaluation mode and without gradients."""
+    model.eval()
+    start = time.perf_counter()
+    scores, labels_seen, losses, complete = [], [], [], True
+    with torch.inference_mode(), tqdm(unit="clip", disable=None, leave=False, **progress) as bar:
+        for data, labels, _ in batches:
+            logits = _forward(model, data, labels, compute).float()
+            losses.append(functional.cross_entropy(logits, labels.to(compute.device, non_blocking=True)))
+            scores.append(logits)
+            labels_seen.append(labels)
+            bar.update(len(labels))
+            if compute.stop:
+                complete = False
+                break
+        all_scores = torch.cat(scores).cpu().numpy()
+        loss = float(torch.stack(losses).mean())
+    return Evaluation(all_scores, torch.cat(labels_seen).numpy(), loss, len(losses), time.perf_counter() - start,
+                      complete)

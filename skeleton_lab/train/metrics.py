@@ -1,0 +1,32 @@
+"""Accuracy figures from scores and labels."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import confusion_matrix
+
+
+def top_k_accuracy(scores: NDArray[np.floating], labels: NDArray[np.integer], k: int) -> float:
+    """Return the fraction of clips whose label is among the `k` largest scores.
+
+    Args:
+        scores: (N, classes) logits or probabilities.
+        labels: (N,) class indices.
+        k: how many of the largest count; more than there are classes counts all.
+    """
+    if not len(labels):
+        return 0.0
+    largest = np.argsort(scores, axis=1, kind="stable")[:, -k:]  # (N, k)
+    return float((largest == labels[:, None]).any(axis=1).mean())
+
+
+def confusion(scores: NDArray[np.floating], labels: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Return the (classes, classes) counts; row: true class, column: predicted class."""
+    classes = np.arange(scores.shape[1])
+    return confusion_matrix(labels, scores.argmax(axis=1), labels=classes)
+
+
+def class_accuracy(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the (classes,) recall of each class; 0 for a class without clips."""
+    return np.diag(counts) / np.maximum(counts.sum(axis=1), 1)

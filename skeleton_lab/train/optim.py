@@ -1,0 +1,58 @@
+"""Optimiser and learning-rate schedule of both papers' recipes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn, optim
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Linear warm-up, then a decay at each of some epochs (spec: CTR-GCN 3.3, MS-G3D 3.3).
+
+    Attributes:
+        base_lr: the rate between warm-up and the first decay.
+        warm_up_epochs: epochs of warm-up; 0 for none.
+        decay_epochs: 0-based epochs from which one more decay applies.
+        decay_rate: the factor of a decay.
+    """
+
+    base_lr: float
+    warm_up_epochs: int
+    decay_epochs: Sequence[int]
+    decay_rate: float
+
+    def learning_rate(self, epoch: int) -> float:
+        """Return the rate of a 0-based epoch; it is constant within the epoch."""
+        if epoch < self.warm_up_epochs:
+            return self.base_lr * (epoch + 1) / self.warm_up_epochs
+        return self.base_lr * self.decay_rate ** sum(epoch >= decay for decay in self.decay_epochs)
+
+
+def make_optimizer(name: str, parameters: Iterable[nn.Parameter], lr: float, weight_decay: float,
+                   nesterov: bool) -> optim.Optimizer:
+    """Return SGD (momentum 0.9) or Adam over one group of all `parameters`.
+
+    BatchNorm's affine terms and biases are decayed too: published results depend on it.
+    """
+    parameters = [parameter for parameter in parameters if parameter.requires_grad]
+    if name == "Adam":
+        return optim.Adam(parameters, lr=lr, weight_decay=weight_decay)
+    return optim.SGD(parameters, lr=lr, momentum=0.9, nesterov=nesterov, weight_decay=weight_decay)
+
+
+def set_learning_rate(optimizer: optim.Optimizer, lr: float) -> None:
+    """Set the rate of every group."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+
+
+def move_optimizer_state(optimizer: optim.Optimizer, device: torch.device) -> None:
+    """Move the optimiser's tensors to `device`."""
+    for state in optimizer.state.values():
+        for key, value in state.items():
+            if isinstance(value, torch.Tensor) and key != "step":
+                state[key] = value.to(device)

@@ -1,0 +1,111 @@
+"""What a run leaves for people: tables as CSV, pictures as PNG, sample lists, score pickles."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skeleton_lab.files import replacing, write_text
+from skeleton_lab.pickles import dump_plain_pickle
+
+HISTORY_COLUMNS = ("epoch", "learning_rate", "train_loss", "train_top1", "test_loss", "test_top1", "clips_per_s")
+_MOST_NUMBERED_CLASSES = 20  # a confusion matrix of more classes shows colours only
+
+
+def write_scores(path: Path, names: Sequence[str], scores: NDArray[np.float32]) -> None:
+    """Write the score pickle: sample name -> (classes,) float32 logits, in the order of the data set."""
+    dump_plain_pickle(path, dict(zip(names, scores, strict=True)))
+
+
+def write_class_table(path: Path, recalls: NDArray[np.float64], counts: NDArray[np.int64]) -> None:
+    """Write a CSV: first row the recall of each class, then the confusion matrix (row: true class)."""
+    _write_csv(path, [recalls.tolist(), *counts.tolist()])
+
+
+def write_sample_lists(right: Path, wrong: Path, predicted: NDArray[np.integer], labels: NDArray[np.integer]) -> None:
+    """Write upstream's two lists of a test.
+
+    `right` holds `predicted,true` of every sample, in order (upstream's name for it, kept for its
+    tools); `wrong` holds `index,predicted,true` of the samples that were misclassified.
+    """
+    _write_csv(right, zip(predicted.tolist(), labels.tolist(), strict=True))
+    missed = np.flatnonzero(predicted != labels)
+    _write_csv(wrong, ((int(i), int(predicted[i]), int(labels[i])) for i in missed))
+
+
+def write_history(path: Path, history: Sequence[dict[str, Any]]) -> None:
+    """Write one row per epoch; figures that an epoch has not are left empty."""
+    rows = [[_short(epoch.get(column)) for column in HISTORY_COLUMNS] for epoch in history]
+    _write_csv(path, [HISTORY_COLUMNS, *rows])
+
+
+def draw_history(path: Path, history: Sequence[dict[str, Any]], title: str) -> None:
+    """Draw loss and top-1 accuracy of training and test over the epochs."""
+    figure, (loss_axes, accuracy_axes) = _figure(columns=2, width=11, height=4)
+    epochs = [epoch["epoch"] for epoch in history]
+    for axes, quantity, scale in ((loss_axes, "loss", 1.0), (accuracy_axes, "top1", 100.0)):
+        for part in ("train", "test"):
+            points = [(e, row[f"{part}_{quantity}"] * scale) for e, row in zip(epochs, history, strict=True)
+                      if row.get(f"{part}_{quantity}") is not None]
+            if points:
+                axes.plot(*zip(*points, strict=True), marker="o", markersize=3, label=part)
+        axes.set_xlabel("epoch")
+        axes.grid(alpha=0.3)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        if axes.lines:
+            axes.legend()
+    loss_axes.set_ylabel("mean cross-entropy loss")
+    accuracy_axes.set_ylabel("top-1 accuracy (%)")
+    accuracy_axes.set_ylim(0, 101)
+    _save(figure, path, title)
+
+
+def draw_confusion(path: Path, counts: NDArray[np.int64], title: str) -> None:
+    """Draw a confusion matrix, each row as shares of its true class in per cent."""
+    classes = len(counts)
+    side = 5 + classes * 0.12
+    figure, (axes,) = _figure(columns=1, width=side + 1, height=side)
+    shares = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    image = axes.imshow(shares, vmin=0, vmax=100, cmap="Blues")
+    axes.set_xlabel("predicted class")
+    axes.set_ylabel("true class")
+    if classes <= _MOST_NUMBERED_CLASSES:
+        axes.set_xticks(range(classes))
+        axes.set_yticks(range(classes))
+        for row, column in np.argwhere(counts):
+            axes.text(column, row, f"{shares[row, column]:.0f}", ha="center", va="center", fontsize=8,
+                      color="white" if shares[row, column] > 60 else "black")
+    figure.colorbar(image, ax=axes, label="share of the true class (%)", fraction=0.046)
+    _save(figure, path, title)
+
+
+def _figure(columns: int, width: float, height: float) -> tuple[Any, Any]:
+    """Return a figure that needs no screen, and its axes."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(1, columns, squeeze=False)[0]
+
+
+def _save(figure: Any, path: Path, title: str) -> None:
+    figure.suptitle(title)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=110)
+
+
+def _write_csv(path: Path, rows: Iterable[Iterable[Any]]) -> None:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    write_text(path, text.getvalue())
+
+
+def _short(value: Any) -> Any:
+    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else value

@@ -1,0 +1,128 @@
+"""From a resolved config to the objects of a run: work directory, device, model, loaders."""
+
+from __future__ import annotations
+
+import inspect
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from skeleton_lab.errors import UserError
+from skeleton_lab.files import replacing
+from skeleton_lab.train.batches import Batch, Batches, make_loader, seed_generators
+from skeleton_lab.train.checkpoint import load_weights
+from skeleton_lab.train.config import Config
+from skeleton_lab.train.device import Precision, choose_device, choose_precision
+from skeleton_lab.train.imports import construct, load_object
+from skeleton_lab.train.spec import TreeSpec
+from skeleton_lab.train.workdir import WorkDir
+
+
+@dataclass
+class Setup:
+    """What every phase works with."""
+
+    config: Config
+    spec: TreeSpec
+    work_dir: WorkDir
+    device: torch.device
+    precision: Precision
+    model: nn.Module
+    parameters: int  # trainable
+
+
+@dataclass
+class Part:
+    """One split of the data: its feeder, the batches of an epoch, and the loader over them."""
+
+    feeder: Any
+    batches: Batches
+    loader: DataLoader[Batch]
+    names: list[str]
+
+
+def set_up(config: Config, spec: TreeSpec, work_dir: WorkDir) -> Setup:
+    """Seed everything, choose the device, build the model and load its weights.
+
+    Raises:
+        UserError: a device that is not there, a path that does not resolve, weights that do not fit.
+    """
+    seed_generators(config.seed)
+    torch.cuda.manual_seed_all(config.seed)
+    torch.backends.cudnn.deterministic = config.deterministic
+    torch.backends.cudnn.benchmark = not config.deterministic
+    device = choose_device(config.device, work_dir.log)
+    precision = choose_precision(config.half, config.amp_dtype, device)
+    model = build_model(config)
+    parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    if config.weights:
+        work_dir.log(f"Load weights from {config.weights}.")
+        load_weights(model, config.weights, config.ignore_weights, spec.ignore_exact, work_dir.log)
+    return Setup(config, spec, work_dir, device, precision, model.to(device), parameters)
+
+
+def build_model(config: Config) -> nn.Module:
+    """Construct the model that the config names.
+
+    Raises:
+        UserError: no model named, or it does not resolve, take its options, or recompute activations.
+    """
+    if not config.model:
+        raise UserError("no model: name its class with --model or in the config, as model.<file>.Model")
+    model = construct(config.model, config.model_args, "model_args")
+    if config.memory_friendly:
+        if not hasattr(model, "set_memory_friendly"):
+            raise UserError(f"--memory-friendly: '{config.model}' has no set_memory_friendly(); leave the switch out")
+        model.set_memory_friendly(True)
+    return model
+
+
+def copy_sources(config: Config, work_dir: WorkDir) -> None:
+    """Copy the file that defines the model's class into the work directory, as a record of the run."""
+    source = inspect.getsourcefile(load_object(config.model))
+    if source:
+        with replacing(work_dir.path / Path(source).name) as temporary:
+            shutil.copyfile(source, temporary)
+
+
+def open_part(setup: Setup, training: bool) -> Part:
+    """Open the training or the test data.
+
+    Raises:
+        UserError: no feeder named, it does not resolve or take its options, or there are too few clips.
+    """
+    config = setup.config
+    key = "train_feeder_args" if training else "test_feeder_args"
+    size = config.batch_size if training else config.test_batch_size
+    if not config.feeder:
+        raise UserError("no feeder: name its class with --feeder or in the config, as feeders.<file>.Feeder")
+    feeder = construct(config.feeder, _with_debug(config, key), key)
+    batches = Batches(len(feeder), size, config.seed, shuffle=training)
+    if not len(batches):
+        raise UserError(f"{key}: {len(feeder)} clip(s) make no batch of {size}; use a smaller batch size or more data")
+    names = getattr(feeder, "sample_name", None)
+    names = list(range(len(feeder))) if names is None else list(names)
+    return Part(feeder, batches, make_loader(feeder, batches, config.num_worker, setup.device), names)
+
+
+def _with_debug(config: Config, key: str) -> dict[str, Any]:
+    """Return the feeder's options; `--debug` turns on the training feeder's own debug mode."""
+    options = dict(getattr(config, key))
+    if config.debug and key == "train_feeder_args" and _takes(load_object(config.feeder), "debug"):
+        options["debug"] = True
+    return options
+
+
+def _takes(target: Callable[..., Any], option: str) -> bool:
+    return option in inspect.signature(target).parameters
+
+
+def is_debug(config: Config) -> bool:
+    """Whether this is a debug run, asked for by `--debug` or in the training feeder's options."""
+    return bool(config.debug or config.train_feeder_args.get("debug"))

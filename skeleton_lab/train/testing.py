@@ -1,0 +1,91 @@
+"""Evaluating a model on the test data, and what is written of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from skeleton_lab.errors import UserError
+from skeleton_lab.train import report
+from skeleton_lab.train.loop import Compute, Evaluation, evaluate
+from skeleton_lab.train.metrics import class_accuracy, confusion, top_k_accuracy
+from skeleton_lab.train.setup import Part, Setup, open_part
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Which files an evaluation leaves besides the log.
+
+    Attributes:
+        epoch: 1-based epoch in the files' names.
+        scores: write the score pickle.
+        lists_of: write the lists of right and wrong samples, named after this weight file.
+        class_table: write the CSV of recalls and confusion counts.
+        picture: draw the confusion matrix.
+    """
+
+    epoch: int
+    scores: bool = False
+    lists_of: Path | None = None
+    class_table: bool = True
+    picture: bool = False
+
+
+def run_test(setup: Setup) -> int:
+    """The phase `test`: evaluate the given weights as epoch 1.
+
+    Raises:
+        UserError: no weights given.
+    """
+    config = setup.config
+    if not config.weights:
+        raise UserError("--phase test needs --weights: the file to test (a training leaves best.pt in its work "
+                        "directory)")
+    part = open_part(setup, training=False)
+    setup.work_dir.log(f"Model:   {config.model}.")
+    setup.work_dir.log(f"Weights: {config.weights}.")
+    outputs = Outputs(1, scores=config.save_score, lists_of=Path(config.weights), picture=True)
+    evaluation = evaluate_part(setup, part, compute_for(setup), outputs)
+    setup.work_dir.log(f"Tested {len(evaluation.labels)} clips in {evaluation.seconds:.1f} s "
+                       f"({len(evaluation.labels) / evaluation.seconds:.0f} clips/s).")
+    setup.work_dir.log("Done.")
+    return 0
+
+
+def compute_for(setup: Setup, stop: Any = False) -> Compute:
+    """Return how this run computes its forward passes."""
+    return Compute(setup.device, setup.precision, setup.config.forward_batch_size, stop)
+
+
+def evaluate_part(setup: Setup, part: Part, compute: Compute, outputs: Outputs) -> Evaluation:
+    """Evaluate the model on `part`, log loss and accuracies, and write `outputs`."""
+    work_dir, texts = setup.work_dir, setup.spec.texts
+    work_dir.log(f"Eval epoch: {outputs.epoch}")
+    evaluation = evaluate(setup.model, part.loader, compute, {"total": len(part.feeder), "desc": "test"})
+    if not evaluation.complete:
+        return evaluation
+    work_dir.log(f"\tMean test loss of {evaluation.batches} batches: {evaluation.loss:.6f}.")
+    for k in setup.config.show_topk:
+        percent = 100 * top_k_accuracy(evaluation.scores, evaluation.labels, k)
+        work_dir.log(texts.top_k.format(k=k, percent=percent))
+    _write(setup, part, evaluation, outputs)
+    return evaluation
+
+
+def _write(setup: Setup, part: Part, evaluation: Evaluation, outputs: Outputs) -> None:
+    folder, scores, labels = setup.work_dir.path, evaluation.scores, evaluation.labels
+    stem = f"epoch{outputs.epoch}_test"
+    counts = confusion(scores, labels)
+    if outputs.class_table:
+        report.write_class_table(folder / f"{stem}_each_class_acc.csv", class_accuracy(counts), counts)
+    if outputs.scores:
+        report.write_scores(folder / f"{stem}_score.pkl", part.names, scores)
+    if outputs.lists_of is not None:
+        stem_of_weights = outputs.lists_of.with_suffix("") if outputs.lists_of.suffix == ".pt" else outputs.lists_of
+        right, wrong = (folder / pattern.format(weights=stem_of_weights)
+                        for pattern in (setup.spec.right_file, setup.spec.wrong_file))
+        report.write_sample_lists(right, wrong, scores.argmax(axis=1), labels)
+    if outputs.picture:
+        top1 = 100 * top_k_accuracy(scores, labels, 1)
+        report.draw_confusion(folder / "confusion_matrix.png", counts, f"{len(labels)} clips, top-1 {top1:.2f} %")

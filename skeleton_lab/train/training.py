@@ -1,0 +1,303 @@
+"""A training run: epochs, evaluations, weights, and a state from which it goes on after any interruption."""
+
+from __future__ import annotations
+
+import pprint
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.tensorboard import SummaryWriter
+
+from skeleton_lab.errors import UserError
+from skeleton_lab.files import replacing
+from skeleton_lab.train import report
+from skeleton_lab.train.batches import generator_states, restore_generators
+from skeleton_lab.train.checkpoint import load_state, load_weights, read_torch_file, save_state, save_weights
+from skeleton_lab.train.loop import Means, TrainingDiverged, train_one_epoch
+from skeleton_lab.train.metrics import top_k_accuracy
+from skeleton_lab.train.optim import Schedule, make_optimizer, set_learning_rate
+from skeleton_lab.train.setup import Setup, copy_sources, is_debug, open_part
+from skeleton_lab.train.signals import StopRequest
+from skeleton_lab.train.testing import Outputs, compute_for, evaluate_part
+from skeleton_lab.train.workdir import BEST_WEIGHTS
+
+# Settings that may change between a run and its resumption without making it another run.
+_FREE_TO_CHANGE = {"work_dir", "config", "phase", "num_epoch", "num_worker", "device", "print_log", "log_interval",
+                   "show_topk", "save_score", "save_interval", "save_epoch", "test_batch_size", "weights", "checkpoint",
+                   "optimizer_states", "resume", "overwrite", "assume_yes", "start_epoch", "memory_friendly"}
+
+
+def run_training(setup: Setup) -> int:
+    """The phase `train`; returns 0, or 128 + the signal that asked it to stop (its state is saved)."""
+    with StopRequest() as stop:
+        training = Training(setup, stop)
+        try:
+            training.run()
+        finally:
+            training.close()
+        return stop.exit_status
+
+
+class Training:
+    """One training run in one work directory.
+
+    Attributes:
+        epoch: the 0-based epoch under way.
+        step: optimiser steps taken so far.
+        best: the best evaluation so far: `accuracy` (top-1 fraction), `epoch` (1-based), `step`.
+        history: one row per finished epoch.
+    """
+
+    def __init__(self, setup: Setup, stop: StopRequest) -> None:
+        self.setup, self.config, self.spec, self.work_dir = setup, setup.config, setup.spec, setup.work_dir
+        config = self.config
+        state = load_state(self.work_dir) if config.resume else None
+        self.train_part = open_part(setup, training=True)
+        self.test_part = open_part(setup, training=False)
+        self.compute = compute_for(setup, stop)
+        self.stop = stop
+        self.schedule = Schedule(config.base_lr, config.warm_up_epoch, config.step, config.lr_decay_rate)
+        self.optimizer = make_optimizer(config.optimizer, setup.model.parameters(), config.base_lr,
+                                        config.weight_decay, config.nesterov)
+        self.scaler = setup.precision.scaler()
+        self.epoch = config.start_epoch
+        self.step = self.epoch * len(self.train_part.batches)
+        self.means = Means()
+        self.best: dict[str, Any] = {"accuracy": 0.0, "epoch": 0, "step": 0}
+        self.history: list[dict[str, Any]] = []
+        self._log_settings(resumed=state is not None)
+        if state is not None:
+            self._restore(state)
+        else:
+            if config.resume:
+                self.work_dir.log("No training state here yet: starting from the beginning.")
+            if getattr(config, "checkpoint", None):
+                self._restore_two_file_checkpoint(config.checkpoint)
+        self.writers = self._open_writers()
+
+    # -- the run -------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Train, save and evaluate until the last epoch or a stop request."""
+        config = self.config
+        while self.epoch < config.num_epoch and not self.stop:
+            figures = self._train_epoch()
+            if self.stop:
+                break
+            self._save_weights_if_due()
+            if not self._evaluate_if_due(figures):
+                break
+            report.write_history(self.work_dir.path / "history.csv", self.history)
+            self.epoch, self.means = self.epoch + 1, Means()
+            self._save_state()
+        if self.stop:
+            self._save_state()
+            self.work_dir.log(f"Stopped by a signal in epoch {self.epoch + 1}, after {self.means.batches} of its "
+                              f"{len(self.train_part.batches)} batches; the state is saved: go on with --resume.")
+            return
+        self._finish()
+
+    def close(self) -> None:
+        """Close the TensorBoard writers."""
+        for writer in set(self.writers.values()):
+            writer.close()
+
+    def _train_epoch(self) -> dict[str, float]:
+        """Train the rest of the epoch; return its row of the history."""
+        config, texts, batches = self.config, self.spec.texts, self.train_part.batches
+        lr = self.schedule.learning_rate(self.epoch)
+        set_learning_rate(self.optimizer, lr)
+        number = self.epoch + 1
+        self.work_dir.log(texts.epoch_start.format(epoch=number, lr=lr))
+        batches.epoch, batches.start = self.epoch, self.means.batches
+        if not batches.start:
+            self._scalar("train", "epoch", self.epoch + self.spec.first_epoch_tag, self.step)
+        progress = {"total": len(batches) * config.batch_size, "initial": batches.start * config.batch_size,
+                    "desc": f"epoch {number}/{config.num_epoch}"}
+        try:
+            figures = train_one_epoch(self.setup.model, self.train_part.loader, self.optimizer, self.scaler,
+                                      self.compute, self.means, self._log_batches, progress)
+        except TrainingDiverged as error:
+            raise self._diverged(*error.args, lr) from None
+        seconds = figures["data_s"] + figures["network_s"]
+        if not self.stop:
+            chunks = config.batch_size // config.forward_batch_size
+            self.work_dir.log(texts.epoch_means.format(
+                loss=self.means.mean_loss, accuracy=100 * self.means.mean_accuracy, batch_size=config.batch_size,
+                chunk_loss=self.means.mean_loss / chunks, batch_loss=self.means.mean_loss))
+            share = round(100 * figures["data_s"] / seconds) if seconds else 0
+            self.work_dir.log(f"\tTime consumption: [Data]{share:02d}%, [Network]{100 - share:02d}%")
+            if figures["clips"]:
+                self.work_dir.log(f"\tSpeed: {figures['clips'] / seconds:.1f} clips/s")
+        return {"epoch": number, "learning_rate": lr, "train_loss": self.means.mean_loss,
+                "train_top1": self.means.mean_accuracy,
+                "clips_per_s": figures["clips"] / seconds if figures["clips"] else None}
+
+    def _log_batches(self, first: int, losses: list[list[float]], accuracies: list[list[float]]) -> None:
+        lr = self.optimizer.param_groups[0]["lr"]
+        for number, (chunk_losses, chunk_accuracies) in enumerate(zip(losses, accuracies, strict=True), first):
+            self.step += 1
+            for loss, accuracy in zip(chunk_losses, chunk_accuracies, strict=True):
+                self._scalar("train", "loss", loss, self.step)
+                self._scalar("train", "acc", accuracy, self.step)
+            self._scalar("train", "lr", lr, self.step)
+            if (number + 1) % self.config.log_interval == 0:
+                self.work_dir.log(f"\tBatch {number + 1}/{len(self.train_part.batches)}: "
+                                  f"loss {sum(chunk_losses) / len(chunk_losses):.4f}, lr {lr:.6f}")
+
+    def _save_weights_if_due(self) -> None:
+        config, number = self.config, self.epoch + 1
+        last = number == config.num_epoch
+        if number <= config.save_epoch or not (last or number % config.save_interval == 0):
+            return
+        save_weights(self.setup.model, self.work_dir.path / self._weights_name(number, self.step))
+        if self.spec.checkpoint_file:
+            self._save_two_file_checkpoint(number)
+
+    def _weights_name(self, epoch: int, step: int) -> str:
+        pattern = Path(self.spec.weights_file)
+        if self.config.model_saved_name:
+            pattern = pattern.with_name(self.config.model_saved_name + "-{epoch}-{step}.pt")
+        return str(pattern).format(epoch=epoch, step=step)
+
+    def _evaluate_if_due(self, row: dict[str, Any]) -> bool:
+        """Evaluate, remember the best, add to the history; False when asked to stop meanwhile."""
+        config, number = self.config, self.epoch + 1
+        last = number == config.num_epoch
+        if last or (number >= config.eval_start and number % config.eval_interval == 0):
+            evaluation = evaluate_part(self.setup, self.test_part, self.compute,
+                                       Outputs(number, scores=config.save_score))
+            if not evaluation.complete:
+                return False
+            top1 = top_k_accuracy(evaluation.scores, evaluation.labels, 1)
+            self._scalar("val", "loss", evaluation.loss, self.step)
+            self._scalar("val", "acc", top1, self.step)
+            row |= {"test_loss": evaluation.loss, "test_top1": top1}
+            if top1 > self.best["accuracy"] or not self.best["epoch"]:
+                self.best = {"accuracy": top1, "epoch": number, "step": self.step}
+                save_weights(self.setup.model, self.work_dir.path / BEST_WEIGHTS)
+        self.history.append(row)
+        return True
+
+    def _finish(self) -> None:
+        """Test the best weights, draw the pictures, and print the closing summary."""
+        log, config = self.work_dir.log, self.config
+        best_name = self._weights_name(self.best["epoch"], self.best["step"])
+        if self.spec.retest_best and self.best["epoch"]:
+            log(f"Testing the best epoch's weights again (epoch {self.best['epoch']}).")
+            load_weights(self.setup.model, self.work_dir.path / BEST_WEIGHTS, (), True, log)
+            evaluation = evaluate_part(self.setup, self.test_part, self.compute,
+                                       Outputs(1, scores=True, lists_of=self.work_dir.path.resolve() / best_name,
+                                               class_table=False, picture=True))
+            self._scalar("val", "acc", top_k_accuracy(evaluation.scores, evaluation.labels, 1), self.step)
+            self._scalar("val", "loss", evaluation.loss, self.step)
+        report.draw_history(self.work_dir.path / "curves.png", self.history, str(self.work_dir.path))
+        last = self.history[-1] if self.history else {}
+        if last.get("test_top1") is not None:
+            log(f"Last epoch: {last['epoch']}, accuracy: {last['test_top1']:.6f}")
+        log(f"Best accuracy: {self.best['accuracy']:.6f}")
+        log(f"Epoch number: {self.best['epoch']}")
+        log("(The best epoch is picked on the test split, as the published results do; "
+            "report the last epoch where that matters.)")
+        log(f"Model name: {self.work_dir.path}")
+        log(f"Model total number of params: {self.setup.parameters}")
+        for title, key in (("Weight decay", "weight_decay"), ("Base LR", "base_lr"), ("Batch Size", "batch_size"),
+                           ("Forward Batch Size", "forward_batch_size"), ("Test Batch Size", "test_batch_size"),
+                           ("seed", "seed")):
+            log(f"{title}: {getattr(config, key)}")
+        log(f"Best weights, tables and pictures: {self.work_dir.path}; curves: tensorboard --logdir "
+            f"{self.work_dir.path / self.spec.log_directory}")
+
+    # -- state ---------------------------------------------------------------------------------------
+
+    def _save_state(self) -> None:
+        state = {
+            "model": self.setup.model.state_dict(), "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(), "generators": generator_states(),
+            "cuda_generators": torch.cuda.get_rng_state_all() if self.setup.device.type == "cuda" else [],
+            "progress": {"epoch": self.epoch, "step": self.step, "means": asdict(self.means)},
+            "best": self.best, "history": self.history, "settings": self._settings(),
+        }
+        save_state(state, self.work_dir)
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        changed = {key: (state["settings"].get(key), value) for key, value in self._settings().items()
+                   if state["settings"].get(key) != value}
+        if changed:
+            listed = "; ".join(f"{key}: {before} before, {now} now" for key, (before, now) in changed.items())
+            raise UserError(f"{self.work_dir.path}: cannot resume with other settings ({listed}); leave them as they "
+                            "were, or start afresh with --overwrite or another --work-dir")
+        self.setup.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+        restore_generators(state["generators"])
+        if self.setup.device.type == "cuda" and state["cuda_generators"]:
+            torch.cuda.set_rng_state_all(state["cuda_generators"])
+        progress = state["progress"]
+        self.epoch, self.step = progress["epoch"], progress["step"]
+        self.means = Means(**progress["means"])
+        self.best, self.history = state["best"], state["history"]
+        self.work_dir.log(f"Resuming in epoch {self.epoch + 1} after {self.means.batches} batches, step {self.step}.")
+
+    def _settings(self) -> dict[str, Any]:
+        return {key: value for key, value in vars(self.config).items() if key not in _FREE_TO_CHANGE}
+
+    def _save_two_file_checkpoint(self, number: int) -> None:
+        """Write optimiser and schedule in the form that upstream's `--checkpoint` reads."""
+        lr = self.schedule.learning_rate(number)
+        groups = self.optimizer.state_dict()
+        for group in groups["param_groups"]:
+            group["lr"], group["initial_lr"] = lr, self.config.base_lr
+        schedule = {"milestones": dict.fromkeys(self.config.step, 1), "gamma": self.config.lr_decay_rate,
+                    "base_lrs": [self.config.base_lr], "last_epoch": number, "_step_count": number + 1,
+                    "_last_lr": [lr]}
+        name = self.spec.checkpoint_file.format(epoch=number, step=self.step,
+                                                forward_batch_size=self.config.forward_batch_size)
+        with replacing(self.work_dir.path / name) as temporary:
+            torch.save({"epoch": number, "optimizer_states": groups, "lr_scheduler_states": schedule}, temporary)
+
+    def _restore_two_file_checkpoint(self, path: str) -> None:
+        """Take optimiser and schedule from upstream's or our `--checkpoint` file."""
+        checkpoint = read_torch_file(path)
+        try:
+            self.optimizer.load_state_dict(checkpoint["optimizer_states"])
+            schedule = checkpoint["lr_scheduler_states"]
+            self.schedule = Schedule(schedule["base_lrs"][0], 0, sorted(schedule["milestones"]), schedule["gamma"])
+            if not self.config.start_epoch:
+                self.epoch = int(checkpoint["epoch"])
+                self.step = self.epoch * len(self.train_part.batches)
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise UserError(f"{path}: not a checkpoint of this model ({error}); give the file that stands in "
+                            "checkpoints/ beside the weights") from None
+        self.work_dir.log(f"Optimiser and schedule from {path}: epoch {self.epoch + 1} is next.")
+
+    # -- words ---------------------------------------------------------------------------------------
+
+    def _log_settings(self, resumed: bool) -> None:
+        config, log = self.config, self.work_dir.log
+        copy_sources(config, self.work_dir)
+        if config.warm_up_epoch:
+            log(f"using warm up, epoch: {config.warm_up_epoch}")
+        if not resumed:
+            log(f"Parameters:\n{pprint.pformat(vars(config))}\n")
+        log(f"# Parameters: {self.setup.parameters}")
+
+    def _open_writers(self) -> dict[str, SummaryWriter]:
+        folder = self.work_dir.path / self.spec.log_directory
+        purge = {"purge_step": self.step + 1} if self.step else {}
+        if is_debug(self.config):
+            writer = SummaryWriter(str(folder / self.spec.debug_log), **purge)
+            return {"train": writer, "val": writer}
+        return {part: SummaryWriter(str(folder / part), **purge) for part in ("train", "val")}
+
+    def _scalar(self, part: str, tag: str, value: float, step: int) -> None:
+        self.writers[part].add_scalar(tag, value, step)
+
+    def _diverged(self, reason: str, batch: int, lr: float) -> UserError:
+        indices = self.train_part.batches.request(batch).indices
+        names = ", ".join(str(self.train_part.names[i]) for i in indices[:8])
+        return TrainingDiverged(f"{reason} in epoch {self.epoch + 1}, batch {batch + 1} (learning rate {lr:g}, samples "
+                                f"{names}{', ...' if len(indices) > 8 else ''}); the state of the last whole epoch is "
+                                "kept: lower --base-lr or check the data, then --resume or start afresh")

@@ -1,0 +1,64 @@
+"""The work directory of a run: whose it is, what lies in it, and its log."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+from skeleton_lab.errors import UserError
+
+STATE = "training_state.pt"
+PREVIOUS_STATE = "training_state.previous.pt"
+BEST_WEIGHTS = "best.pt"
+
+
+class WorkDir:
+    """The output folder of a run.
+
+    Attributes:
+        path: the folder.
+        log_to_file: whether `log` also appends to `log.txt`.
+    """
+
+    # What a training leaves behind; `--overwrite` deletes these and nothing else.
+    _OWN_FILES = (STATE, PREVIOUS_STATE, BEST_WEIGHTS, "*.part", "log.txt", "config.yaml", "curves.png", "history.csv",
+                  "epoch*_test_*", "confusion_matrix.png", "*_right.txt", "*_wrong.txt", "right-samples.txt",
+                  "wrong-samples.txt", ".*.part")
+
+    def __init__(self, path: str | Path, log_to_file: bool = True) -> None:
+        """Make the folder.
+
+        Raises:
+            UserError: it cannot be made or written to.
+        """
+        self.path = Path(path)
+        self.log_to_file = log_to_file
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"{self.path}: cannot make the work directory ({error.strerror}); "
+                            "choose another with --work-dir") from None
+        if not os.access(self.path, os.W_OK | os.X_OK):
+            raise UserError(f"{self.path}: the work directory is not writable; change its permissions or choose "
+                            "another with --work-dir")
+
+    def holds_training(self, weights_pattern: str) -> bool:
+        """Whether a training has left states or weights (a glob pattern) here."""
+        patterns = (STATE, PREVIOUS_STATE, BEST_WEIGHTS, weights_pattern)
+        return any(next(self.path.glob(pattern), None) for pattern in patterns)
+
+    def clear_training(self, weights_patterns: tuple[str, ...], log_directory: str) -> None:
+        """Delete what an earlier training left here, and nothing else."""
+        for pattern in (*self._OWN_FILES, *weights_patterns):
+            for path in self.path.glob(pattern):
+                path.unlink()
+        shutil.rmtree(self.path / log_directory, ignore_errors=True)
+
+    def log(self, text: str, to_file: bool = True) -> None:
+        """Print a line and append it to `log.txt` as `[ <ctime> ] <text>`."""
+        print(text, flush=True)
+        if to_file and self.log_to_file:
+            with open(self.path / "log.txt", "a", encoding="utf-8") as log:
+                log.write(f"[ {time.asctime()} ] {text}\n")
