@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,7 @@ def converted_arrays(**sizes: int) -> dict:
 
 
 def write_sparse_npz(path: Path, shapes: dict[str, tuple[tuple[int, ...], str]]) -> None:
-    """Write a stored archive of zeros, of any size, as a sparse file; its checksums are not those of its data."""
+    """Write a stored archive of zeros, of any size, as a sparse file."""
     with zipfile.ZipFile(path, "w") as archive:
         for key, (shape, dtype) in shapes.items():
             info = zipfile.ZipInfo(f"{key}.npy")
@@ -50,13 +51,37 @@ def write_sparse_npz(path: Path, shapes: dict[str, tuple[tuple[int, ...], str]])
             header = npy_bytes(shape, dtype)
             nbytes = int(np.prod(shape, dtype=object)) * np.dtype(dtype).itemsize
             info.file_size = info.compress_size = len(header) + nbytes
-            info.CRC = 0
+            info.CRC = crc32_of_zeros(nbytes, zlib.crc32(header))
             archive.fp.write(info.FileHeader(zip64=True) + header)
             archive.fp.seek(nbytes, 1)
             archive.filelist.append(info)
             archive.NameToInfo[info.filename] = info
             archive.start_dir = archive.fp.tell()
             archive._didModify = True
+
+
+def crc32_of_zeros(count: int, crc: int) -> int:
+    """Return the CRC-32 of data with checksum `crc` followed by `count` zero bytes, without making them."""
+    step = []  # what one zero byte makes of each bit of the register: a linear map, to be raised to the power `count`
+    for bit in range(32):
+        register = 1 << bit
+        for _ in range(8):
+            register = register >> 1 ^ (0xEDB88320 if register & 1 else 0)
+        step.append(register)
+
+    def apply(matrix: list[int], register: int) -> int:
+        result = 0
+        for bit in range(32):
+            result ^= matrix[bit] if register >> bit & 1 else 0
+        return result
+
+    register = crc ^ 0xFFFFFFFF
+    while count:
+        if count & 1:
+            register = apply(step, register)
+        step = [apply(step, column) for column in step]
+        count >>= 1
+    return register ^ 0xFFFFFFFF
 
 
 def npy_bytes(shape: tuple[int, ...], dtype: str = "<f4") -> bytes:
