@@ -1,0 +1,248 @@
+"""The `.skeleton` text format of NTU RGB+D 60 and 120 (Microsoft Kinect v2).
+
+    40                                               the number of frames
+    1                                                per frame: the number of bodies, then per body:
+    72057594037931101 0 1 1 1 1 0 0.02 -0.01 2       the body's id, 8 numbers, its tracking state
+    25                                               the number of joints, then a line for each joint:
+    0.127 0.171 2.986 262.7 182.8 1023.8 454.4 ...   x y z (metres), depth x y, colour x y, orientation w x y z,
+    ...                                              tracking state (0 not tracked, 1 inferred, 2 tracked)
+
+The reader is strict: a recording fits this to the last word or is refused, with the line of its first fault.
+Any white space parts words, CR LF ends lines as well as LF, blank lines are allowed at the end only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from skeleton_lab.data.numbers_in_text import Words, find_words, is_number
+from skeleton_lab.errors import UserError
+
+NUM_JOINTS = 25
+MAX_BYTES = 16 << 20  # three times the longest recording a Kinect makes of six people in ten seconds
+
+_HEADER_WORDS = 10
+_JOINT_WORDS = 12
+_BODY_LINES = 2 + NUM_JOINTS
+_MAX_COUNT_DIGITS = 9
+_REMEDY = "download the recording again or leave it out"
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One recording: a list of sightings, one for each body in each frame, in file order.
+
+    num_frames: F, frames without a body included. frames: (K,) int64, the frame of each sighting, ascending.
+    slots: (K,) int64, its place among the bodies of that frame. body_ids: K strings of digits (they exceed 64 bits).
+    joints: (K, 25, 3) float64, camera coordinates in metres: x to the sensor's left, y up, z away from the sensor.
+    tracking: (K, 25) uint8, 0 not tracked, 1 inferred, 2 tracked.
+    """
+
+    num_frames: int
+    frames: np.ndarray
+    slots: np.ndarray
+    body_ids: tuple[str, ...]
+    joints: np.ndarray
+    tracking: np.ndarray
+
+
+def read_recording(path: str | Path, max_bytes: int = MAX_BYTES) -> Recording:
+    """Read one `.skeleton` file.
+
+    Raises:
+        UserError: it cannot be read, is larger than `max_bytes`, or breaks the format (names file and line).
+    """
+    try:
+        with open(path, "rb") as file:
+            text = file.read(max_bytes + 1)
+    except OSError as error:
+        raise UserError(f"{path}: cannot read it ({error.strerror}); {_REMEDY}") from error
+    if len(text) > max_bytes:
+        raise UserError(f"{path}: is larger than {max_bytes / 2**20:.0f} MiB, which no recording is; {_REMEDY}")
+    return parse_recording(text, str(path))
+
+
+def parse_recording(text: bytes, source: str) -> Recording:
+    """Parse the bytes of a `.skeleton` file; `source` names it in messages.
+
+    Raises:
+        UserError: it breaks the format, as `read_recording`.
+    """
+    plain = text.rstrip() + b"\n"
+    if b"\r" in plain:
+        plain = plain.replace(b"\r\n", b"\n")
+    words = find_words(plain)
+    if words is None:  # some other spacing, or a fault
+        words = find_words(b"\n".join(b" ".join(line.split()) for line in plain.split(b"\n")))
+    recording = _parse_words(words) if words else None
+    if recording is None:
+        line, fault = next(_faults(plain.split(b"\n")[:-1]))
+        raise UserError(f"{source}:{line}: {fault}; {_REMEDY}")
+    return recording
+
+
+def format_recording(recording: Recording) -> str:
+    """Return the text of a `.skeleton` file: seven significant digits, zeros for what a `Recording` does not hold."""
+    parts = [f"{recording.num_frames}\n"]
+    bodies = np.bincount(recording.frames, minlength=recording.num_frames)
+    sighting = 0
+    for num_bodies in bodies.tolist():
+        parts.append(f"{num_bodies}\n")
+        for _ in range(num_bodies):
+            parts.append(f"{recording.body_ids[sighting]} 0 1 1 1 1 0 0 0 2\n{NUM_JOINTS}\n")
+            parts += [f"{x:.7g} {y:.7g} {z:.7g} 0 0 0 0 0 0 0 0 {state}\n" for (x, y, z), state in
+                      zip(recording.joints[sighting].tolist(), recording.tracking[sighting].tolist(), strict=True)]
+            sighting += 1
+    return "".join(parts)
+
+
+def _parse_words(words: Words) -> Recording | None:
+    """Return the recording, or None if it breaks the format: this function is quick, `_faults` explains."""
+    last_of_line = words.last_of_line
+    first_of_line = np.concatenate(([0], last_of_line[:-1] + 1))
+    layout = _lay_out(words, first_of_line, last_of_line)
+    if layout is None:
+        return None
+    num_frames, frames, slots, headers = layout
+    words_of_line = last_of_line - first_of_line + 1
+    joint_lines = headers[:, None] + np.arange(2, _BODY_LINES)  # (K, 25)
+    if (words_of_line[headers] != _HEADER_WORDS).any() or (words_of_line[joint_lines] != _JOINT_WORDS).any():
+        return None
+    id_words = first_of_line[headers]
+    bounds = zip(words.starts_of(id_words).tolist(), words.ends[id_words].tolist(), strict=True)
+    body_ids = tuple([str(words.text[start:end], "ascii", "replace") for start, end in bounds])
+    if not all(map(_is_body_id, set(body_ids))):
+        return None
+    states = last_of_line[joint_lines.ravel()]
+    tracking = np.frombuffer(words.text, np.uint8)[words.ends[states] - 1] - np.uint8(ord("0"))
+    if (words.ends[states] - words.starts_of(states) != 1).any() or (tracking > 2).any():
+        return None
+    coordinates = first_of_line[joint_lines][..., None] + np.arange(3)  # (K, 25, 3)
+    joints = words.values(coordinates.ravel()).reshape(-1, NUM_JOINTS, 3)
+    if not np.isfinite(joints).all():
+        return None
+    return Recording(num_frames, frames, slots, body_ids, joints, tracking.reshape(-1, NUM_JOINTS))
+
+
+def _lay_out(words: Words, first_of_line: np.ndarray, last_of_line: np.ndarray
+             ) -> tuple[int, np.ndarray, np.ndarray, np.ndarray] | None:
+    """Walk from count to count; return (frames, frame of each body, its slot, its header's line)."""
+    num_lines = len(last_of_line)
+    ends = words.ends[last_of_line].tolist()
+    single = (first_of_line == last_of_line).tolist()
+    text = words.text
+
+    def count_at(line: int) -> int:
+        start = ends[line - 1] + 1 if line else 0
+        return _count(text[start:ends[line]]) if single[line] else -1
+
+    num_frames = count_at(0)
+    if not 0 < num_frames < num_lines:
+        return None
+    frames: list[int] = []
+    slots: list[int] = []
+    headers: list[int] = []
+    line = 1
+    for frame in range(num_frames):
+        if line >= num_lines:
+            return None
+        num_bodies = count_at(line)
+        line += 1
+        if num_bodies < 0 or line + num_bodies * _BODY_LINES > num_lines:
+            return None
+        for slot in range(num_bodies):
+            if count_at(line + 1) != NUM_JOINTS:
+                return None
+            frames.append(frame)
+            slots.append(slot)
+            headers.append(line)
+            line += _BODY_LINES
+    if line != num_lines:
+        return None
+    return num_frames, np.array(frames, np.int64), np.array(slots, np.int64), np.array(headers, np.int64)
+
+
+def _count(word: bytes) -> int:
+    """Return a whole number of at most nine digits, -1 for anything else."""
+    return int(word) if word.isdigit() and len(word) <= _MAX_COUNT_DIGITS else -1
+
+
+def _is_body_id(word: str) -> bool:
+    return word.isascii() and word.isdigit()
+
+
+def _faults(lines: list[bytes]) -> Iterator[tuple[int, str]]:
+    """Yield (line number from 1, what is wrong) of a text that breaks the format: the format, line by line."""
+    if lines == [b""]:
+        yield 1, "the file is empty"
+    position = 0
+
+    def take(what: str) -> list[bytes]:
+        nonlocal position
+        if position >= len(lines):
+            raise _CutShort(what)
+        position += 1
+        return lines[position - 1].split()
+
+    try:
+        frames = take("the number of frames")
+        yield from _faults_of_count(position, frames, "the number of frames")
+        if _count(frames[0]) == 0:
+            yield position, "the recording has no frames"
+        for frame in range(_count(frames[0])):
+            bodies = take(f"the number of bodies of frame {frame + 1}")
+            yield from _faults_of_count(position, bodies, f"the number of bodies of frame {frame + 1}")
+            for _ in range(_count(bodies[0])):
+                where = f"of a body of frame {frame + 1}"
+                header = take(f"the header {where}")
+                yield from _faults_of_numbers(position, header, _HEADER_WORDS, f"the header {where}")
+                if not _is_body_id(header[0].decode("ascii", "replace")):
+                    yield position, f"'{_show(header[0])}' is no body id, which is a whole number"
+                joints = take(f"the number of joints {where}")
+                yield from _faults_of_count(position, joints, f"the number of joints {where}")
+                if _count(joints[0]) != NUM_JOINTS:
+                    yield position, f"{_count(joints[0])} joints where {NUM_JOINTS} were expected"
+                for joint in range(NUM_JOINTS):
+                    yield from _faults_of_joint(take(f"joint {joint + 1} {where}"), position, joint)
+        if position < len(lines):
+            yield position + 1, f"text after the last of {_count(frames[0])} frames"
+    except _CutShort as end:
+        yield len(lines), f"the file ends here, before {end}"
+
+
+class _CutShort(Exception):
+    """The text ends where a line was expected."""
+
+
+def _faults_of_joint(words: list[bytes], line: int, joint: int) -> Iterator[tuple[int, str]]:
+    yield from _faults_of_numbers(line, words, _JOINT_WORDS, f"joint {joint + 1}")
+    for word in words[:3]:
+        if not np.isfinite(float(word)):
+            yield line, f"coordinate '{_show(word)}' of joint {joint + 1} is not finite"
+    if words[-1] not in (b"0", b"1", b"2"):
+        yield line, f"tracking state '{_show(words[-1])}' of joint {joint + 1} is not 0, 1 or 2"
+
+
+def _faults_of_count(line: int, words: list[bytes], what: str) -> Iterator[tuple[int, str]]:
+    if len(words) != 1:
+        yield line, f"{what} was expected alone, found {len(words)} words"
+    if _count(words[0]) < 0:
+        yield line, f"{what} is '{_show(words[0])}', not a whole number from 0"
+
+
+def _faults_of_numbers(line: int, words: list[bytes], expected: int, what: str) -> Iterator[tuple[int, str]]:
+    if len(words) != expected:
+        yield line, f"{expected} words were expected ({what}), found {len(words)}"
+    for word in words:
+        if not is_number(word):
+            yield line, f"'{_show(word)}' is not a number ({what})"
+
+
+def _show(word: bytes) -> str:
+    """Return a word fit for a one-line message."""
+    text = word[:24].decode("ascii", "replace").replace("�", "?")
+    return "".join(character if character.isprintable() else "?" for character in text)
