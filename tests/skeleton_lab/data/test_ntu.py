@@ -19,7 +19,8 @@ def test_a_name_says_five_numbers() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "a01_s01_e00_v01", "S1C1P1R1A1", "S001C001P001R001A001_rgb",
-                                  "s001C001P001R001A001", "S000C001P001R001A001", "S001C001P001R001A000", "S٠٠١C001P001R001A001"])
+                                  "s001C001P001R001A001", "S000C001P001R001A001", "S001C001P001R001A000",
+                                  "S٠٠١C001P001R001A001"])
 def test_other_names_are_refused(name: str) -> None:
     with pytest.raises(UserError, match="is no sample name"):
         parse_name(name)
@@ -45,7 +46,7 @@ def test_a_sample_goes_to_one_part() -> None:
     assert [protocol.is_train(sample) for protocol in protocols] == [False, False, False, True]
 
 
-@pytest.mark.parametrize
+@pytest.mark.parametrize(
     ("name", "what"), [("S018C001P001R001A001", "setup 18"), ("S001C004P001R001A001", "camera 4"),
                        ("S001C001P041R001A001", "performer 41"), ("S001C001P001R001A061", "action 61")])
 def test_a_sample_of_another_benchmark_is_refused(name: str, what: str) -> None:
