@@ -27,9 +27,14 @@ def run_command(main: Callable[[], int | None]) -> None:
     try:
         status = main()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {_one_line(error)}", file=sys.stderr)
         sys.exit(EXIT_BAD_INPUT)
     except BrokenPipeError:  # `... | head` closed our stdout: not a fault of ours
         sys.stderr.close()
         sys.exit(0)
     sys.exit(status or 0)
+
+
+def _one_line(error: UserError) -> str:
+    """Return the message; torch's DataLoader hands on a worker's as a whole traceback, whose last line has it."""
+    return str(error).strip().splitlines()[-1].removeprefix(f"{UserError.__module__}.UserError: ")

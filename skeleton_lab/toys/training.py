@@ -1,0 +1,162 @@
+"""The loop that both baselines share: train, then the accuracy on the test split."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from skeleton_lab.errors import UserError
+from skeleton_lab.toys.sampling import FixedLength
+from skeleton_lab.train.config import device_index, natural, positive, real
+from skeleton_lab.train.device import Precision, choose_device, choose_precision
+
+WEIGHT_DECAY = 0.01
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line decides.
+
+    max_steps: end training after so many steps, however many epochs that is; None for no limit.
+    num_workers: loader processes; None for four at most on a GPU, none on the CPU (training needs the cores).
+    """
+
+    npz_path: Path
+    epochs: int
+    batch_size: int
+    device: int | str
+    num_frames: int
+    lr: float
+    amp: bool = False
+    seed: int = 1
+    max_steps: int | None = None
+    num_workers: int | None = None
+
+
+def read_options(description: str, defaults: Options) -> Options:
+    """Parse the command line of a baseline; `defaults` hold where it differs from the other one."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--npz-path", type=Path, default=defaults.npz_path, help="archive in either layout (default: %(default)s)")
+    add("--epochs", type=positive, default=defaults.epochs, help="default: %(default)s")
+    add("--batch-size", type=positive, default=defaults.batch_size, help="clips per step (default: %(default)s)")
+    add("--device", type=device_index, default=defaults.device, help="cuda:0, a GPU number, or cpu (default: cuda:0)")
+    add("--num-frames", type=positive, default=defaults.num_frames,
+        help="frames that each clip is resampled to (default: %(default)s)")
+    add("--lr", type=real, default=defaults.lr, help="peak learning rate of AdamW (default: %(default)s)")
+    add("--amp", action="store_true", help="mixed precision")
+    add("--seed", type=natural, default=defaults.seed, help="default: %(default)s")
+    add("--max-steps", type=positive, help="stop training after so many steps (default: no limit)")
+    add("--num-workers", type=natural, help="loader processes (default: up to 4 on a GPU, 0 on the CPU)")
+    return Options(**vars(parser.parse_args()))
+
+
+def run(options: Options, dataset: Callable[..., Dataset], build: Callable[[int], nn.Module]) -> float:
+    """Train a baseline and return its top-1 accuracy on the test split, a share.
+
+    dataset: (path, split, transform=...) -> Dataset of (clip (C, T, V, M) float32, class index), with `.labels` (N,).
+    build: number of classes -> model (N, C, T, V, M) -> (N, classes).
+
+    Raises:
+        UserError: from the data, the device or a loss that is not finite.
+    """
+    device = choose_device([options.device], print)
+    precision = choose_precision(options.amp, "auto", device)
+    seed_all(options.seed)
+    train_set, test_set = (dataset(options.npz_path, split, transform=FixedLength(options.num_frames, augment))
+                           for split, augment in (("train", True), ("test", False)))
+    if len(train_set) < options.batch_size:
+        raise UserError(f"{options.npz_path}: {len(train_set)} training clips do not fill a batch of "
+                        f"{options.batch_size}; lower --batch-size")
+    num_classes = int(max(train_set.labels.max(), test_set.labels.max())) + 1
+    model = build(num_classes).to(device)
+    print(f"{len(train_set):,} training and {len(test_set):,} test clips of {num_classes} classes; "
+          f"{sum(p.numel() for p in model.parameters()):,} parameters; {device}"
+          f"{', ' + str(precision.dtype).removeprefix('torch.') if precision.dtype else ''}")
+
+    fit(model, _loader(train_set, options, device, train=True), precision, options)
+    start_s = time.perf_counter()
+    correct = evaluate(model, _loader(test_set, options, device, train=False), precision)
+    accuracy = correct / len(test_set)
+    print(f"test top-1 {accuracy:.1%} ({correct:,} of {len(test_set):,} clips, chance {1 / num_classes:.1%}; "
+          f"{time.perf_counter() - start_s:.1f} s)")
+    return accuracy
+
+
+def seed_all(seed: int) -> None:
+    """Seed the generators that shuffling, augmentation, initialisation and dropout draw from."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def fit(model: nn.Module, loader: DataLoader, precision: Precision, options: Options) -> None:
+    """Train with AdamW on a half-cosine from `options.lr` to zero; print one line an epoch.
+
+    Raises:
+        UserError: the loss is not finite.
+    """
+    device = next(model.parameters()).device
+    total_steps = min(options.epochs * len(loader), options.max_steps or math.inf)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=options.lr, weight_decay=WEIGHT_DECAY)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, total_steps)
+    scaler = precision.scaler()
+    step = 0
+    model.train()
+    for epoch in range(1, math.ceil(total_steps / len(loader)) + 1):
+        loss_sum = correct = seen = 0.0
+        start_s = time.perf_counter()
+        for clips, labels in tqdm(loader, f"epoch {epoch}", unit=" batches", leave=False):
+            clips, labels = clips.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+            with precision.autocast():
+                logits = model(clips)
+            loss = nn.functional.cross_entropy(logits.float(), labels)
+            optimizer.zero_grad(set_to_none=True)
+            scaler.scale(loss).backward()
+            scaler.step(optimizer)
+            scaler.update()
+            schedule.step()
+            step += 1
+            seen += len(labels)
+            loss_sum += loss.item() * len(labels)
+            correct += (logits.argmax(1) == labels).sum().item()
+            if not math.isfinite(loss_sum):
+                raise UserError(f"{options.npz_path}: the loss is {loss.item()} at step {step}; "
+                                "look for NaN in the data with dataset_tools/inspect_npz.py, or lower --lr")
+            if step == total_steps:
+                break
+        print(f"epoch {epoch}: loss {loss_sum / seen:.3f}, training top-1 {correct / seen:.1%}, "
+              f"{seen / (time.perf_counter() - start_s):,.0f} clips/s")
+
+
+@torch.inference_mode()
+def evaluate(model: nn.Module, loader: DataLoader, precision: Precision) -> int:
+    """Return how many clips of `loader` the model gets right."""
+    device = next(model.parameters()).device
+    model.eval()
+    correct = 0
+    for clips, labels in tqdm(loader, "testing", unit=" batches", leave=False):
+        with precision.autocast():
+            logits = model(clips.to(device, non_blocking=True))
+        correct += int((logits.argmax(1).cpu() == labels).sum())
+    return correct
+
+
+def _loader(dataset: Dataset, options: Options, device: torch.device, train: bool) -> DataLoader:
+    workers = options.num_workers
+    if workers is None:
+        workers = 0 if device.type == "cpu" else min(4, os.cpu_count() or 1)
+    return DataLoader(dataset, options.batch_size, shuffle=train, drop_last=train, num_workers=workers,
+                      pin_memory=device.type == "cuda", persistent_workers=train and workers > 0)

@@ -1,0 +1,31 @@
+"""Train a small ST-GCN on `SkeletonDataset`, end to end: a baseline that learns in minutes.
+
+    python3 train_skeleton_gcn.py --npz-path CTR-GCN/data/ntu/NTU60_CS_ctrgcn.npz --epochs 5 --device cuda:0
+
+Ends on the accuracy on the test split. Takes either layout of the archive. For results worth reporting train CTR-GCN
+or MS-G3D (their main.py): this one is small, has no bone or motion stream, and keeps no checkpoints.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(next(p for p in Path(__file__).resolve().parents if (p / "skeleton_lab").is_dir())))
+
+from skeleton_dataset_ctrgcn import SkeletonDataset
+from skeleton_lab.errors import run_command
+from skeleton_lab.toys import training
+from skeleton_lab.toys.models import SkeletonGCN
+
+DEFAULTS = training.Options(npz_path=Path("/workspace/CTR-GCN/data/ntu/NTU60_CS_ctrgcn.npz"), epochs=5, batch_size=32,
+                            device=0, num_frames=64, lr=2e-3)
+
+
+def main() -> None:
+    options = training.read_options(__doc__, DEFAULTS)
+    training.run(options, SkeletonDataset, build=SkeletonGCN)
+
+
+if __name__ == "__main__":
+    run_command(main)
