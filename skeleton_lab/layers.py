@@ -12,6 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from skeleton_lab.errors import UserError
+from skeleton_lab.norm import Moments, folded, update_running
+from skeleton_lab.pointwise import PointwiseNorm, pointwise, strided_frames
+from skeleton_lab.precision import working_dtype
+from skeleton_lab.temporal import BranchPlan, TemporalBranches, folded_branches
 
 
 def init_he_fan_out(conv: nn.Conv2d) -> None:
@@ -62,6 +66,41 @@ class TemporalConv(nn.Module):
         return self.bn(self.conv(x))
 
 
+def conv_norm(x: Tensor, conv: nn.Conv2d, norm: nn.BatchNorm2d, stride: int = 1, time_axis: int = 2) -> Tensor:
+    """Return norm(conv(every stride-th frame of x)) for a 1x1 convolution with bias, keeping only x for the gradients.
+
+    In evaluation mode the norm is folded into the convolution.
+    """
+    dtype = working_dtype(x)
+    x = x.to(dtype)
+    if norm.training:
+        out, *moments = PointwiseNorm.apply(x, conv.weight.flatten(1).to(dtype), conv.bias, norm.weight, norm.bias,
+                                            norm.eps, stride, time_axis)
+        update_running([norm], Moments(*moments), out.numel() // out.shape[1], left_out=conv.bias)
+        return out
+    scale, shift = folded([norm])
+    weight = (conv.weight.flatten(1) * scale.unsqueeze(1)).to(dtype)
+    bias = (conv.bias * scale + shift).to(dtype)
+    return pointwise(weight, strided_frames(x, stride, time_axis)).add_(bias.view(-1, 1, 1))
+
+
+class PointwiseConvNorm(nn.Module):
+    """1x1 convolution, strided over time, and batch norm: (B, C_in, T, V) -> (B, C_out, ceil(T / stride), V).
+
+    With `time_axis` 3, T and V change places, in and out.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int = 1, time_axis: int = 2) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels, 1)
+        self.bn = nn.BatchNorm2d(out_channels)
+        self.stride = stride
+        self.time_axis = time_axis
+
+    def forward(self, x: Tensor) -> Tensor:
+        return conv_norm(x, self.conv, self.bn, self.stride, self.time_axis)
+
+
 class MultiScaleTemporalConv(nn.Module):
     """Temporal convolutions of several dilations, a max-pool and a plain branch, side by side (MS-TCN).
 
@@ -72,10 +111,11 @@ class MultiScaleTemporalConv(nn.Module):
     Args:
         residual: add the input, through a strided 1x1 convolution and batch norm where its shape differs.
         activation: end with a ReLU.
+        time_axis: 2, or 3 for (B, C, V, T) in and out.
     """
 
     def __init__(self, in_channels: int, out_channels: int, *, kernel_size: int, dilations: Sequence[int],
-                 stride: int = 1, residual: bool, activation: bool) -> None:
+                 stride: int = 1, residual: bool, activation: bool, time_axis: int = 2) -> None:
         super().__init__()
         num_branches = len(dilations) + 2
         if out_channels % num_branches:
@@ -87,21 +127,63 @@ class MultiScaleTemporalConv(nn.Module):
         branches.append(_branch(in_channels, width, pool, nn.BatchNorm2d(width)))
         branches.append(nn.Sequential(nn.Conv2d(in_channels, width, 1, (stride, 1)), nn.BatchNorm2d(width)))
         self.branches = nn.ModuleList(branches)
-        self.residual = _residual(in_channels, out_channels, stride) if residual else None
+        self.residual = _residual(in_channels, out_channels, stride, time_axis) if residual else None
         self.activation = activation
+        self.plan = BranchPlan(kernel_size, tuple(dilations), stride, time_axis, eps=branches[0][1].eps)
 
     def forward(self, x: Tensor) -> Tensor:
-        out = torch.cat([branch(x) for branch in self.branches], dim=1)
+        out = self._train_branches(x) if self.branches[0][1].training else self._evaluate_branches(x)
         if self.residual is not None:
-            out = out + self.residual(x)
-        return torch.relu_(out) if self.activation else out
+            out += self.residual(x)
+        return out.relu_() if self.activation else out
+
+    def _norms(self) -> tuple[list[nn.BatchNorm2d], list[nn.BatchNorm2d]]:
+        """Return each branch's norm in front of its ReLU (the last has none), and each branch's last norm."""
+        firsts = [branch[1] for branch in self.branches]
+        convolved = [branch[3].bn for branch in self.branches[:-2]]
+        return firsts[:-1], [*convolved, self.branches[-2][4], firsts[-1]]
+
+    def _train_branches(self, x: Tensor) -> Tensor:
+        dtype = working_dtype(x)
+        pointwise = [branch[0] for branch in self.branches]
+        convs = [branch[3].conv for branch in self.branches[:-2]]
+        norms1, norms2 = self._norms()
+        bias1 = torch.cat([conv.bias for conv in pointwise])
+        bias2 = torch.cat([conv.bias for conv in convs])
+        out, *moments = TemporalBranches.apply(
+            x.to(dtype), self.plan, torch.cat([conv.weight for conv in pointwise]).flatten(1).to(dtype), bias1,
+            *_affine(norms1), *_affine(norms2), bias2, *(conv.weight.to(dtype) for conv in convs))
+        width = norms2[-1].num_features
+        update_running(norms1, Moments(*moments[:2]), x.numel() // x.shape[1], left_out=bias1[:-width])
+        left_out = torch.cat([bias2, torch.zeros_like(bias1[:width]), bias1[-width:]])
+        update_running(norms2, Moments(*moments[2:]), out.numel() // out.shape[1], left_out=left_out)
+        return out
+
+    def _evaluate_branches(self, x: Tensor) -> Tensor:
+        dtype = working_dtype(x)
+        pointwise = [branch[0] for branch in self.branches]
+        norms1, norms2 = self._norms()
+        scale, shift = folded([*norms1, norms2[-1]])
+        weight = torch.cat([conv.weight for conv in pointwise]).flatten(1) * scale.unsqueeze(1)
+        bias = torch.cat([conv.bias for conv in pointwise]) * scale + shift
+        seconds = []
+        for branch, norm in zip(self.branches[:-2], norms2[:-2], strict=True):
+            conv, (scale, shift) = branch[3].conv, folded([norm])
+            seconds.append(((conv.weight * scale.view(-1, 1, 1, 1)).to(dtype), (conv.bias * scale + shift).to(dtype)))
+        scale, shift = folded(norms2[-2:-1])
+        return folded_branches(x.to(dtype), self.plan, (weight.to(dtype), bias.to(dtype)), seconds,
+                               (scale.to(dtype), shift.to(dtype)))
+
+
+def _affine(norms: Sequence[nn.BatchNorm2d]) -> tuple[Tensor, Tensor]:
+    return torch.cat([norm.weight for norm in norms]), torch.cat([norm.bias for norm in norms])
 
 
 def _branch(in_channels: int, width: int, *tail: nn.Module) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(in_channels, width, 1), nn.BatchNorm2d(width), nn.ReLU(inplace=True), *tail)
 
 
-def _residual(in_channels: int, out_channels: int, stride: int) -> nn.Module:
+def _residual(in_channels: int, out_channels: int, stride: int, time_axis: int) -> nn.Module:
     if in_channels == out_channels and stride == 1:
         return nn.Identity()
-    return TemporalConv(in_channels, out_channels, 1, stride)
+    return PointwiseConvNorm(in_channels, out_channels, stride, time_axis)

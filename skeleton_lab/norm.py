@@ -1,0 +1,114 @@
+"""Batch norm as plain functions, for layers that recompute their activations in the backward pass.
+
+The framework's batch norm keeps its input, and a ReLU behind it keeps its output as well. Here a layer keeps what it
+chooses and the two vectors of moments, and gets the activation back from `normalize`.
+
+Tensors are (B, C, ...) contiguous, float64, float32 or half; moments and affine parameters are (C), float64 or float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from skeleton_lab.recompute import recomputing
+
+
+class Moments(NamedTuple):
+    """Mean and biased variance of every channel, each (C)."""
+
+    mean: Tensor
+    var: Tensor
+
+
+def batch_moments(x: Tensor) -> Moments:
+    """Return the moments of x (B, C, ...) over all axes but C, at least in float32."""
+    rows = x.flatten(2)  # (B, C, P)
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    if x.is_cuda:
+        var, mean = torch.var_mean(rows.to(dtype), dim=(0, 2), unbiased=False)
+        return Moments(mean, var)
+    # On the CPU `var_mean` takes ten times as long as these three passes. The centred sum is as accurate.
+    count = rows.shape[0] * rows.shape[2]
+    mean = rows.sum(dim=2, dtype=dtype).sum(dim=0) / count
+    deviations = torch.linalg.vector_norm(rows - mean.unsqueeze(-1), dim=2)  # (B, C)
+    return Moments(mean, deviations.square().sum(dim=0) / count)
+
+
+def normalize(x: Tensor, weight: Tensor, bias: Tensor, moments: Moments, eps: float) -> Tensor:
+    """Return (x - mean) / sqrt(var + eps) * weight + bias, in the dtype of x (B, C, ...)."""
+    return torch.native_batch_norm(x, weight, bias, moments.mean, moments.var, False, 0.0, eps)[0]
+
+
+def normalize_backward(grad: Tensor, x: Tensor, weight: Tensor, moments: Moments,
+                       eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the gradients of x, weight and bias where `moments` are those of x (B, C, ...)."""
+    return torch.ops.aten.native_batch_norm_backward(grad, x, weight, None, None, moments.mean,
+                                                     (moments.var + eps).rsqrt(), True, eps, [True, True, True])
+
+
+def relu_backward(grad: Tensor, activated: Tensor) -> Tensor:
+    """Return the gradient in front of a ReLU whose output is `activated`."""
+    return torch.ops.aten.threshold_backward(grad, activated, 0)
+
+
+def update_running(norms: Sequence[nn.modules.batchnorm._BatchNorm], moments: Moments, count: int,
+                   left_out: Tensor | None = None) -> None:
+    """Move the running moments of `norms`, which share the channels of `moments` in order, towards this batch.
+
+    Once per training step: a pass that recomputes a block for its gradients changes nothing.
+
+    Args:
+        count: values per channel, for the unbiased variance.
+        left_out: (C) what the layer did not add in front of the norm, since the norm takes it out again; it still
+            belongs to the running mean.
+    """
+    if recomputing():
+        return
+    with torch.no_grad():
+        mean = moments.mean if left_out is None else moments.mean + left_out
+        var = moments.var * (count / max(count - 1, 1))
+        widths = [norm.num_features for norm in norms]
+        for norm, new_mean, new_var in zip(norms, mean.split(widths), var.split(widths), strict=True):
+            norm.num_batches_tracked += 1
+            norm.running_mean.lerp_(new_mean.to(norm.running_mean.dtype), norm.momentum)
+            norm.running_var.lerp_(new_var.to(norm.running_var.dtype), norm.momentum)
+
+
+def folded(norms: Sequence[nn.modules.batchnorm._BatchNorm]) -> tuple[Tensor, Tensor]:
+    """Return (scale, shift), each (C): in evaluation mode, `norms` of neighbouring channels are x*scale + shift."""
+    scales = [norm.weight * (norm.running_var + norm.eps).rsqrt() for norm in norms]
+    shifts = [norm.bias - norm.running_mean * scale for norm, scale in zip(norms, scales, strict=True)]
+    return torch.cat(scales), torch.cat(shifts)
+
+
+class NormActivation(torch.autograd.Function):
+    """relu(batch norm(x) + residual), training mode: keeps x and the output, of which the output is the next layer's.
+
+    apply(x (B, C, ...), weight (C), bias (C), residual like x or None, eps) -> (output, mean (C), var (C)).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, residual: Tensor | None,
+                eps: float) -> tuple[Tensor, Tensor, Tensor]:
+        moments = batch_moments(x)
+        out = normalize(x, weight, bias, moments, eps)
+        if residual is not None:
+            out += residual
+        out.relu_()
+        ctx.save_for_backward(x, out, weight, *moments)
+        ctx.mark_non_differentiable(*moments)
+        ctx.eps, ctx.has_residual = eps, residual is not None
+        return out, *moments
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor, *_: Tensor | None) -> tuple[Tensor | None, ...]:
+        x, out, weight, *moments = ctx.saved_tensors
+        grad = relu_backward(grad, out)
+        grad_x, grad_weight, grad_bias = normalize_backward(grad, x, weight, Moments(*moments), ctx.eps)
+        return grad_x, grad_weight, grad_bias, grad if ctx.has_residual else None, None
