@@ -42,10 +42,15 @@ def converted_arrays(**sizes: int) -> dict:
     return converted
 
 
-def write_sparse_npz(path: Path, shapes: dict[str, tuple[tuple[int, ...], str]]) -> None:
-    """Write a stored archive of zeros, of any size, as a sparse file."""
+def write_sparse_npz(path: Path, arrays: dict[str, tuple[tuple[int, ...], str] | np.ndarray]) -> None:
+    """Write a stored archive, of any size, as a sparse file: arrays, or zeros where only (shape, dtype) is given."""
     with zipfile.ZipFile(path, "w") as archive:
-        for key, (shape, dtype) in shapes.items():
+        for key, array in arrays.items():
+            if isinstance(array, np.ndarray):
+                with archive.open(f"{key}.npy", "w") as file:
+                    np.save(file, array)
+                continue
+            shape, dtype = array
             info = zipfile.ZipInfo(f"{key}.npy")
             info.header_offset = archive.fp.tell()
             header = npy_bytes(shape, dtype)

@@ -39,7 +39,7 @@ from skeleton_lab.files import replacing
 __all__ = ["ArrayHeader", "NpzWriter", "Sink", "blocks", "conversion_command", "create_npy", "find_array", "kind_of",
            "list_arrays", "map_array", "read_blocks"]
 
-BLOCK_BYTES = 16 << 20
+BLOCK_BYTES = 2 << 20  # what stays in a core's cache: larger blocks are slower
 MAX_ROW_BYTES = 256 << 20  # a clip of 300 frames takes 180 kB; a row far beyond is a damaged or hostile header
 ALIGNMENT = 64
 

@@ -121,7 +121,7 @@ def reading(path: Path) -> Iterator[None]:
     try:
         yield
     except zipfile.BadZipFile as error:
-        raise UserError(f"{path}: is not a complete archive ({error}); copy or download it again") from error
+        raise UserError(f"{path}: is damaged or not complete ({error}); copy or download it again") from error
     except PermissionError as error:
         raise UserError(f"{path}: may not be read ({error.strerror}); check its permissions") from error
     except _READ_ERRORS as error:

@@ -135,8 +135,7 @@ def test_reading_notices_a_flipped_bit(tmp_path):
         content = bytearray((tmp_path / name).read_bytes())
         content[len(content) // 2] ^= 1
         (tmp_path / name).write_bytes(content)
-        assert "damaged" in complaint(read_all, tmp_path / name, "x") or "not a complete" in complaint(
-            read_all, tmp_path / name, "x")
+        assert "damaged" in complaint(read_all, tmp_path / name, "x")
 
 
 def test_arrays_that_cannot_be_read_in_blocks(tmp_path):

@@ -148,7 +148,8 @@ def test_labels_that_are_not_one_hot(saved, row):
 
 
 @pytest.mark.parametrize(("value", "num_classes", "match"), [
-    (-1, None, "clip 3 in 'y_train' is -1, negative"), (5, 5, "clip 3 in 'y_train' is 5, outside 0..4"),
+    (-1, None, "clip 3 in 'y_train' is -1, outside 0"), (10**9, None, "is 1000000000, outside 0"),
+    (5, 5, "clip 3 in 'y_train' is 5, outside 0..4"),
     (0.5, None, "clip 3 in 'y_train' is not a whole number"), (np.nan, None, "not a whole number"),
     (1e30, None, "not a whole number")])
 def test_labels_out_of_range(saved, value, num_classes, match):
