@@ -105,7 +105,8 @@ class SeededFetch(Dataset[Batch]):
 def make_loader(feeder: Any, batches: Batches, workers: int, device: torch.device) -> DataLoader[Batch]:
     """Return a loader over `batches`; workers stay alive between epochs, GPU copies are asynchronous."""
     return DataLoader(SeededFetch(feeder), batch_sampler=batches, num_workers=workers, collate_fn=_as_it_is,
-                      pin_memory=device.type == "cuda", persistent_workers=workers > 0)
+                      pin_memory=device.type == "cuda", persistent_workers=workers > 0,
+                      generator=torch.Generator())  # its own draws then leave the global generator alone
 
 
 def seed_generators(seed: Sequence[int] | int) -> None:

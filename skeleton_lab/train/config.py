@@ -112,7 +112,7 @@ COMMON_FLAGS: tuple[Flag, ...] = (
     Flag("ignore_weights", text, [], "weights to leave out while loading", many=True),
     Flag("base_lr", real, 0.01, "learning rate before warm-up and decay"),
     Flag("step", natural, [20, 40, 60], "epochs (from 0) from which the rate decays once more", many=True),
-    Flag("device", device_index, 0, "GPU indices, or cpu", many=True),
+    Flag("device", device_index, [0], "GPU indices, or cpu", many=True),
     Flag("optimizer", text, "SGD", "optimiser", choices=("SGD", "Adam")),
     Flag("nesterov", boolean, False, "Nesterov momentum (SGD only)"),
     Flag("batch_size", positive, 256, "clips per optimiser step"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import confusion_matrix
 
 
 def top_k_accuracy(scores: NDArray[np.floating], labels: NDArray[np.integer], k: int) -> float:
@@ -23,6 +22,8 @@ def top_k_accuracy(scores: NDArray[np.floating], labels: NDArray[np.integer], k:
 
 def confusion(scores: NDArray[np.floating], labels: NDArray[np.integer]) -> NDArray[np.int64]:
     """Return the (classes, classes) counts; row: true class, column: predicted class."""
+    from sklearn.metrics import confusion_matrix  # slow to import; scripts that only train do without
+
     classes = np.arange(scores.shape[1])
     return confusion_matrix(labels, scores.argmax(axis=1), labels=classes)
 

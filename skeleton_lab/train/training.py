@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.tensorboard import SummaryWriter
 
 from skeleton_lab.errors import UserError
 from skeleton_lab.files import replacing
@@ -284,7 +283,9 @@ class Training:
             log(f"Parameters:\n{pprint.pformat(vars(config))}\n")
         log(f"# Parameters: {self.setup.parameters}")
 
-    def _open_writers(self) -> dict[str, SummaryWriter]:
+    def _open_writers(self) -> dict[str, Any]:
+        from torch.utils.tensorboard import SummaryWriter  # slow to import; the other phases do without
+
         folder = self.work_dir.path / self.spec.log_directory
         purge = {"purge_step": self.step + 1} if self.step else {}
         if is_debug(self.config):
@@ -297,7 +298,8 @@ class Training:
 
     def _diverged(self, reason: str, batch: int, lr: float) -> UserError:
         indices = self.train_part.batches.request(batch).indices
-        names = ", ".join(str(self.train_part.names[i]) for i in indices[:8])
+        names = self.train_part.names  # once, where a feeder repeats its samples
+        names = ", ".join(str(names[i % len(names)]) for i in indices[:8])
         return TrainingDiverged(f"{reason} in epoch {self.epoch + 1}, batch {batch + 1} (learning rate {lr:g}, samples "
                                 f"{names}{', ...' if len(indices) > 8 else ''}); the state of the last whole epoch is "
                                 "kept: lower --base-lr or check the data, then --resume or start afresh")

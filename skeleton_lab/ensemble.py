@@ -1,0 +1,99 @@
+"""Fusing the score files of several streams: a weighted sum of logits, joined by sample name."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skeleton_lab.errors import UserError
+from skeleton_lab.pickles import load_plain_pickle
+from skeleton_lab.train.metrics import top_k_accuracy
+
+SCORE_FILE = "epoch1_test_score.pkl"
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One stream's scores.
+
+    Attributes:
+        name: what to call it ("joint", "bone", ...).
+        path: its score file.
+        names: sample names, in the file's order.
+        scores: (N, classes) float32 logits.
+    """
+
+    name: str
+    path: Path
+    names: list[Hashable]
+    scores: NDArray[np.float32]
+
+
+def read_stream(name: str, folder: str | Path) -> Stream:
+    """Read the score file of a test run's work directory (or the file itself).
+
+    Raises:
+        UserError: missing, or not a mapping from sample name to one score per class.
+    """
+    path = Path(folder)
+    path = path / SCORE_FILE if path.is_dir() or path.suffix != ".pkl" else path
+    if not path.is_file():
+        raise UserError(f"{path}: no score file of the {name} stream; test it first, with --phase test "
+                        "--save-score true")
+    content = load_plain_pickle(path)
+    try:
+        names = list(content)
+        scores = np.stack([np.asarray(content[key], dtype=np.float32) for key in names])
+    except (TypeError, ValueError, KeyError, IndexError):
+        scores = np.empty(0)
+    if scores.ndim != 2:
+        raise UserError(f"{path}: not a score file: expected a mapping from sample name to one score per class")
+    return Stream(name, path, names, scores)
+
+
+def fuse(streams: Sequence[Stream], weights: Sequence[float]) -> NDArray[np.float32]:
+    """Return the weighted sum of the streams' logits, (N, classes), in the first stream's order.
+
+    Raises:
+        UserError: the streams hold different samples or classes.
+    """
+    first = streams[0]
+    total = np.zeros_like(first.scores)
+    for stream, weight in zip(streams, weights, strict=True):
+        rows = {name: row for row, name in enumerate(stream.names)}
+        missing = [name for name in first.names if name not in rows]
+        if missing or len(stream.names) != len(first.names):
+            example = f", for example '{missing[0]}'" if missing else ""
+            raise UserError(f"{stream.path}: {len(stream.names)} samples, {len(missing)} of {first.path}'s "
+                            f"{len(first.names)} missing{example}; test all streams on the same data")
+        if stream.scores.shape[1] != first.scores.shape[1]:
+            raise UserError(f"{stream.path}: {stream.scores.shape[1]} classes, but {first.path} has "
+                            f"{first.scores.shape[1]}; test all streams on the same data")
+        total += weight * stream.scores[[rows[name] for name in first.names]]
+    return total
+
+
+def print_accuracies(streams: Sequence[Stream], weights: Sequence[float], labels: Mapping[Hashable, int]) -> None:
+    """Print each stream's accuracy, then the ensemble's in the lines that upstream's tool prints.
+
+    Args:
+        labels: class index of each sample name.
+
+    Raises:
+        UserError: a sample without a label, or streams that do not fit together.
+    """
+    fused = fuse(streams, weights)
+    unknown = [name for name in streams[0].names if name not in labels]
+    if unknown:
+        raise UserError(f"{streams[0].path}: sample '{unknown[0]}' has no label in this data set "
+                        f"({len(unknown)} such); check --dataset, and that the scores were made from it")
+    for stream, weight in zip(streams, weights, strict=True):
+        own = np.array([labels[name] for name in stream.names])
+        print(f"{stream.name} (weight {weight:g}): top-1 {100 * top_k_accuracy(stream.scores, own, 1):.2f}%")
+    truth = np.array([labels[name] for name in streams[0].names])
+    for k in (1, 5):
+        print(f"Top{k} Acc: {100 * top_k_accuracy(fused, truth, k):.4f}%")
