@@ -12,7 +12,7 @@ import io
 import math
 import os
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -233,35 +233,3 @@ def dump_plain_pickle(path: str | Path, value: Any) -> None:
     with replacing(path) as temporary:
         with open(temporary, "wb") as file:
             pickle.dump(value, file, protocol=PROTOCOL)
-
-
-# ---- Score files -------------------------------------------------------------------------------------
-
-
-def write_scores(path: str | Path, scores: Mapping[str, Any]) -> None:
-    """Write clip name -> logits (classes,), as float32, in the order given; atomically."""
-    dump_plain_pickle(path, {str(name): np.asarray(row, np.float32) for name, row in scores.items()})
-
-
-def read_scores(path: str | Path) -> dict[str, np.ndarray[Any, Any]]:
-    """Read a score file, ours or upstream's.
-
-    Returns:
-        clip name -> logits, (classes,) float32, in file order; all of one length.
-
-    Raises:
-        UserError: not a score file.
-    """
-    scores = load_plain_pickle(path)
-    if not isinstance(scores, dict) or not scores:
-        raise UserError(f"{path}: not a score file (it should hold a dict of clip name -> logits); "
-                        "make one with --phase test --save-score True")
-    rows = {str(name): np.asarray(row) for name, row in scores.items()}
-    classes = next(iter(rows.values())).shape
-    for name, row in rows.items():
-        if row.dtype.kind not in "iuf" or row.ndim != 1 or row.size == 0:
-            raise UserError(f"{path}: clip '{name}' has no vector of scores; make the file anew with --save-score True")
-        if row.shape != classes:
-            raise UserError(f"{path}: clip '{name}' has {row.size} scores, others {classes[0]}; "
-                            "make the file anew with --save-score True")
-    return {name: row.astype(np.float32, copy=False) for name, row in rows.items()}

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skeleton_lab.errors import UserError
-from skeleton_lab.pickles import dump_plain_pickle, load_plain_pickle, read_scores, write_scores
+from skeleton_lab.pickles import dump_plain_pickle, load_plain_pickle
 
 ATOMS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary()
 PLAIN = st.recursive(ATOMS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner) | st.tuples(inner, inner),
@@ -64,7 +64,7 @@ def test_a_score_pickle_written_by_python_2_loads(tmp_path):
                      b"\x85q\x04U\x01bq\x05\x87q\x06Rq\x07(K\x01K\x02\x85q\x08cnumpy\ndtype\nq\tU\x02f4q\nK\x00K\x01\x87"
                      b"q\x0bRq\x0c(K\x03U\x01<q\rNNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tq\x0eb\x89U\x08"
                      + raw + b"q\x0ftq\x10bs.")
-    np.testing.assert_array_equal(read_scores(path)["S001"], np.float32([1.5, -2.0]))
+    np.testing.assert_array_equal(load_plain_pickle(path)["S001"], np.float32([1.5, -2.0]))
 
 
 def test_python_2_strings_are_latin_1(tmp_path):
@@ -147,24 +147,3 @@ def test_writing_something_else_changes_nothing(tmp_path):
     with pytest.raises(TypeError, match="an object of type set"):
         dump_plain_pickle(path, {1})
     assert load_plain_pickle(path) == [1] and list(tmp_path.iterdir()) == [path]
-
-
-def test_scores_keep_order_and_are_what_upstream_reads(tmp_path):
-    path = tmp_path / "epoch1_test_score.pkl"
-    scores = {"b": np.array([1.0, 2.0]), "a": np.float32([3.0, 4.0])}
-    write_scores(path, scores)
-    read = read_scores(path)
-    assert list(read) == ["b", "a"] and all(row.dtype == np.float32 for row in read.values())
-    np.testing.assert_array_equal(np.stack(list(read.values())), [[1, 2], [3, 4]])
-    with open(path, "rb") as file:
-        plain = pickle.load(file)
-    assert list(plain) == ["b", "a"] and plain["b"].dtype == np.float32
-
-
-@pytest.mark.parametrize("value", [[], {}, (["a"], [1]), {"a": "text"}, {"a": np.zeros((2, 2))}, {"a": np.zeros(0)},
-                                   {"a": np.zeros(2), "b": np.zeros(3)}])
-def test_what_is_no_score_file_is_named(tmp_path, value):
-    path = tmp_path / "scores.pkl"
-    dump_plain_pickle(path, value)
-    with pytest.raises(UserError, match=r"scores\.pkl: .*--save-score True"):
-        read_scores(path)
