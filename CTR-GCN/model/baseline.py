@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from model.blocks import Block, BlockStack, ClipShape, graph_adjacency, init_temporal, shortcut
+from model.blocks import Block, BlockStack, ClipShape, graph_adjacency, init_conv_norm, shortcut
 from skeleton_lab.layers import TemporalConv, init_batch_norm, init_he_fan_out
 
 TEMPORAL_KERNEL = 5
@@ -81,8 +81,8 @@ class Model(BlockStack):
 
         def make_block(channels: int, out_channels: int, stride: int, first: bool) -> Block:
             temporal = TemporalConv(out_channels, out_channels, TEMPORAL_KERNEL, stride)
-            init_temporal(temporal)
+            init_conv_norm(temporal)
             return Block(SharedTopologyUnit(channels, out_channels, num_point, num_set, adaptive), temporal,
-                         (channels, out_channels), stride, not first)
+                         (channels, out_channels), stride, use_residual=not first)
 
         super().__init__(ClipShape(in_channels, num_point, num_person, num_class), make_block, drop_out)

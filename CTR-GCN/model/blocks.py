@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from skeleton_lab.errors import UserError
-from skeleton_lab.layers import TemporalConv, bodies_to_batch, init_batch_norm, init_he_fan_out
+from skeleton_lab.layers import PointwiseConvNorm, TemporalConv, bodies_to_batch, init_batch_norm, init_he_fan_out
+from skeleton_lab.recompute import recomputed
 from skeleton_lab.train.imports import construct
 
 # (output channels, stride over time) of l1 ... l10
@@ -55,8 +55,8 @@ def shortcut(in_channels: int, out_channels: int) -> nn.Module:
     return nn.Sequential(nn.Conv2d(in_channels, out_channels, 1), nn.BatchNorm2d(out_channels))
 
 
-def init_temporal(module: TemporalConv) -> None:
-    """Set a temporal convolution as the published models do: He (fan-out), batch norm at one."""
+def init_conv_norm(module: TemporalConv | PointwiseConvNorm) -> None:
+    """Set a convolution with batch norm as the published models do: He (fan-out), batch norm at one."""
     init_he_fan_out(module.conv)
     init_batch_norm(module.bn)
 
@@ -64,23 +64,25 @@ def init_temporal(module: TemporalConv) -> None:
 class Block(nn.Module):
     """Spatial unit, temporal unit and residual: (B, C_in, T, V) -> (B, C_out, ceil(T / stride), V).
 
-    `use_residual` is false only in the first block.
+    With `time_axis` 3, T and V change places. `use_residual` is false only in the first block.
     """
 
-    def __init__(self, gcn1: nn.Module, tcn1: nn.Module, channels: tuple[int, int], stride: int,
-                 use_residual: bool = True) -> None:
+    def __init__(self, gcn1: nn.Module, tcn1: nn.Module, channels: tuple[int, int], stride: int, *,
+                 use_residual: bool, time_axis: int = 2) -> None:
         super().__init__()
         self.gcn1 = gcn1
         self.tcn1 = tcn1
         self.use_residual = use_residual
         self.residual: nn.Module = nn.Identity()
         if use_residual and (channels[0] != channels[1] or stride != 1):
-            self.residual = TemporalConv(*channels, kernel_size=1, stride=stride)
-            init_temporal(self.residual)
+            self.residual = PointwiseConvNorm(*channels, stride, time_axis)
+            init_conv_norm(self.residual)
 
     def forward(self, x: Tensor) -> Tensor:
         out = self.tcn1(self.gcn1(x))
-        return torch.relu(out + self.residual(x) if self.use_residual else out)
+        if self.use_residual:
+            out = out.add_(self.residual(x))
+        return out.relu_()
 
 
 class BlockStack(nn.Module):
@@ -91,12 +93,15 @@ class BlockStack(nn.Module):
     Args:
         make_block: (input channels, output channels, stride, is the first) -> a block.
         drop_out: probability, in front of the classifier.
+        time_axis: 2 if blocks take (B, C, T, V), 3 if they take (B, C, V, T).
     """
 
     def __init__(self, shape: ClipShape, make_block: Callable[[int, int, int, bool], nn.Module],
-                 drop_out: float = 0.0) -> None:
+                 drop_out: float = 0.0, time_axis: int = 2) -> None:
         super().__init__()
         self.shape = shape
+        self.time_axis = time_axis
+        self.memory_friendly = False
         self.data_bn = nn.BatchNorm1d(shape.num_person * shape.in_channels * shape.num_point)
         channels = shape.in_channels
         for number, (out_channels, stride) in enumerate(PLAN, start=1):
@@ -111,10 +116,17 @@ class BlockStack(nn.Module):
             clips = self._unflatten(clips)
         n = clips.shape[0]
         x = bodies_to_batch(clips, self.data_bn)  # (N*M, C, T, V)
+        if self.time_axis == 3:
+            x = x.transpose(2, 3).contiguous()  # (N*M, C, V, T)
         for number in range(1, len(PLAN) + 1):
-            x = getattr(self, f"l{number}")(x)
+            block = getattr(self, f"l{number}")
+            x = recomputed(block, x) if self.memory_friendly else block(x)
         x = x.mean(dim=(2, 3)).view(n, self.shape.num_person, -1).mean(dim=1)  # (N, C)
         return self.fc(self.drop_out(x))
+
+    def set_memory_friendly(self, on: bool) -> None:
+        """Whether training keeps only the input of each block and computes the block again for its gradients."""
+        self.memory_friendly = on
 
     def _unflatten(self, flat: Tensor) -> Tensor:
         """(N, T, V*C) -> (N, C, T, V, 1)."""

@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from model.aggregation import AggregationWeights, RefinedAggregation
 from model.blocks import NUM_SUBSETS, Block, BlockStack, ClipShape, graph_adjacency, shortcut
-from skeleton_lab.layers import MultiScaleTemporalConv, init_batch_norm, init_he_fan_out
+from skeleton_lab.layers import MultiScaleTemporalConv, conv_norm, init_batch_norm, init_he_fan_out
+from skeleton_lab.norm import Moments, NormActivation, folded, update_running
+from skeleton_lab.precision import working_dtype
 
+TIME_AXIS = 3  # blocks work on (B, C, V, T), see `model.aggregation`
 TEMPORAL_KERNEL = 5
 TEMPORAL_DILATIONS = (1, 2)
 TEMPORAL_NORM_STD = 0.02
@@ -40,8 +43,7 @@ class SubsetConvs(nn.Module):
 class TopologyRefinementUnit(nn.Module):
     """Spatial unit: three channel-wise refined topologies, batch norm, shortcut, ReLU (paper, sections 3.2 and 3.3).
 
-    (B, C_in, T, V) -> (B, C_out, T, V). The subsets share their input, so their convolutions run as one; a 1x1
-    convolution commutes with the mean over time, so the relations are computed on the mean.
+    (B, C_in, V, T) -> (B, C_out, V, T). In evaluation mode the batch norms are folded into the convolutions.
     """
 
     def __init__(self, in_channels: int, out_channels: int, adjacency: np.ndarray, adaptive: bool = True) -> None:
@@ -71,35 +73,39 @@ class TopologyRefinementUnit(nn.Module):
         """The shared topologies, (3, V, V)."""
         return self.PA if self.adaptive else self.fixed_adjacency
 
-    def _stacked(self, conv: str) -> tuple[Tensor, Tensor]:
-        """Return the weights (3, C_out, C_in) and biases (3, C_out) of one convolution of each subset."""
-        convs = [getattr(subset, conv) for subset in self.convs]
-        return torch.stack([c.weight.flatten(1) for c in convs]), torch.stack([c.bias for c in convs])
-
-    def _refined_topologies(self, x: Tensor) -> Tensor:
-        """Return Q of x (B, C_in, T, V): (B, 3, C_out, V, V)."""
-        mean = x.mean(dim=2).unsqueeze(1)  # (B, 1, C_in, V)
-        (w1, b1), (w2, b2), (w4, b4) = (self._stacked(conv) for conv in ("conv1", "conv2", "conv4"))
-        p = w1 @ mean + b1.unsqueeze(-1)  # (B, 3, R, V)
-        q = w2 @ mean + b2.unsqueeze(-1)
-        relations = torch.tanh(p.unsqueeze(-1) - q.unsqueeze(-2))  # (B, 3, R, V, V)
-        v = x.shape[-1]
-        refinements = w4 @ relations.flatten(-2) + b4.unsqueeze(-1)  # (B, 3, C_out, V*V)
-        refinements = refinements.unflatten(-1, (v, v))
-        return refinements * self.alpha + self.topology.unsqueeze(1)
+    def _aggregation_weights(self) -> AggregationWeights:
+        """Lay the subsets' convolutions side by side."""
+        conv1, conv2, conv3, conv4 = ([getattr(subset, name) for subset in self.convs]
+                                      for name in ("conv1", "conv2", "conv3", "conv4"))
+        return AggregationWeights(
+            relation_weight=torch.stack([c.weight.flatten(1) for c in (*conv1, *conv2)]).unflatten(0, (2, -1)),
+            relation_bias=torch.stack([c.bias for c in (*conv1, *conv2)]).unflatten(0, (2, -1)),
+            feature_weight=torch.stack([c.weight.flatten(1) for c in conv3], dim=1),
+            feature_bias=torch.stack([c.bias for c in conv3], dim=1),
+            refine_weight=torch.stack([c.weight.flatten(1) for c in conv4]) * self.alpha,
+            refine_bias=torch.stack([c.bias for c in conv4]) * self.alpha,
+            shared=self.topology,
+        )
 
     def forward(self, x: Tensor) -> Tensor:
-        w3, b3 = self._stacked("conv3")
-        features = F.conv2d(x, w3.flatten(0, 1)[..., None, None], b3.flatten())  # (B, 3*C_out, T, V)
-        features = features.unflatten(1, (NUM_SUBSETS, -1))  # (B, 3, C_out, T, V)
-        topologies = self._refined_topologies(x)
-        aggregated = (features @ topologies.transpose(-1, -2)).sum(dim=1)  # (B, C_out, T, V)
-        return torch.relu(self.bn(aggregated) + self.down(x))
+        x = x.to(working_dtype(x))
+        weights = self._aggregation_weights()
+        residual = x if isinstance(self.down, nn.Identity) else conv_norm(x, *self.down)
+        if not self.bn.training:
+            scale, shift = folded([self.bn])
+            weights = weights._replace(feature_weight=weights.feature_weight * scale.view(-1, 1, 1),
+                                       feature_bias=weights.feature_bias * scale.unsqueeze(1))
+            out = RefinedAggregation.apply(x, *weights)
+            return out.add_(shift.to(out.dtype).view(-1, 1, 1)).add_(residual).relu_()
+        aggregated = RefinedAggregation.apply(x, *weights)  # (B, C_out, V, T)
+        out, *moments = NormActivation.apply(aggregated, self.bn.weight, self.bn.bias, residual, self.bn.eps)
+        update_running([self.bn], Moments(*moments), out.numel() // out.shape[1])
+        return out
 
 
 def _temporal_unit(channels: int, stride: int) -> MultiScaleTemporalConv:
     unit = MultiScaleTemporalConv(channels, channels, kernel_size=TEMPORAL_KERNEL, dilations=TEMPORAL_DILATIONS,
-                                  stride=stride, residual=False, activation=False)
+                                  stride=stride, residual=False, activation=False, time_axis=TIME_AXIS)
     for module in unit.modules():
         if isinstance(module, nn.Conv2d):
             init_he_fan_out(module)
@@ -128,6 +134,7 @@ class Model(BlockStack):
 
         def make_block(channels: int, out_channels: int, stride: int, first: bool) -> Block:
             return Block(TopologyRefinementUnit(channels, out_channels, adjacency, adaptive),
-                         _temporal_unit(out_channels, stride), (channels, out_channels), stride, not first)
+                         _temporal_unit(out_channels, stride), (channels, out_channels), stride,
+                         use_residual=not first, time_axis=TIME_AXIS)
 
-        super().__init__(ClipShape(in_channels, num_point, num_person, num_class), make_block, drop_out)
+        super().__init__(ClipShape(in_channels, num_point, num_person, num_class), make_block, drop_out, TIME_AXIS)
