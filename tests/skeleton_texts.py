@@ -45,3 +45,16 @@ def recording_lines(*frames: list[list[str]]) -> list[str]:
 def one_body(num_frames: int = 3) -> list[str]:
     """Return the lines of a recording of one body that moves a little."""
     return recording_lines(*([body_lines(shift=0.01 * frame)] for frame in range(num_frames)))
+
+
+def write_many(folder: Path, count: int) -> Path:
+    """Write `count` recordings with valid NTU60 names into `folder`: the golden ones, over and over."""
+    originals = [path.read_bytes() for path in sorted(unpack("skeletons", folder.parent / "originals").iterdir())]
+    folder.mkdir(parents=True)
+    for number in range(count):
+        rest, action = divmod(number, 60)
+        rest, performer = divmod(rest, 8)
+        setup, camera = divmod(rest, 3)
+        name = f"S{setup + 1:03d}C{camera + 1:03d}P{performer + 1:03d}R001A{action + 1:03d}.skeleton"
+        (folder / name).write_bytes(originals[number * 7 % len(originals)])
+    return folder

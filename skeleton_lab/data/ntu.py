@@ -75,13 +75,14 @@ class Protocol:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """One release of the dataset: how far its numbers go, and its protocols."""
+    """One release of the dataset: how far its numbers go, and its protocols, the official download's names."""
 
     name: str
     num_classes: int
     num_setups: int
     num_performers: int
     protocols: tuple[Protocol, ...]
+    skeleton_folders: tuple[str, ...]
     missing_lists: tuple[str, ...]
 
     def check(self, sample: SampleName) -> None:
@@ -106,12 +107,14 @@ NTU60 = Benchmark(
     name="NTU60", num_classes=60, num_setups=17, num_performers=40,
     protocols=(Protocol("xsub", "performer", _TRAIN_SUBJECTS_60, _others(_TRAIN_SUBJECTS_60, 40)),
                Protocol("xview", "camera", (2, 3), (1,))),
+    skeleton_folders=("nturgb+d_skeletons",),
     missing_lists=("NTU_RGBD_samples_with_missing_skeletons.txt", "samples_with_missing_skeletons.txt"))
 
 NTU120 = Benchmark(
     name="NTU120", num_classes=120, num_setups=32, num_performers=106,
     protocols=(Protocol("xsub", "performer", _TRAIN_SUBJECTS_120, _others(_TRAIN_SUBJECTS_120, 106)),
                Protocol("xset", "setup", tuple(range(2, 33, 2)), tuple(range(1, 32, 2)))),
+    skeleton_folders=("nturgb+d_skeletons", "nturgb+d_skeletons120"),
     missing_lists=("NTU_RGBD120_samples_with_missing_skeletons.txt",))
 
 

@@ -1,0 +1,26 @@
+"""Step 3 of 3: write the NTU RGB+D 60 archives that the configurations train on.
+
+    cd CTR-GCN/data/ntu && python seq_transformation.py
+
+Reads denoised_data/ and writes NTU60_CS.npz and NTU60_CV.npz, about 10 GB each.
+An interrupted run carries on. All three steps at once: dataset_tools/make_ctrgcn_archives.py.
+"""
+
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(next(folder for folder in HERE.parents if (folder / "skeleton_lab").is_dir())))
+
+from skeleton_lab.data.ctrgcn_commands import archive_step, run_steps
+from skeleton_lab.data.ntu import NTU60
+from skeleton_lab.errors import run_command
+
+
+def main() -> None:
+    """Run the step."""
+    run_steps(NTU60, HERE, (archive_step,), __doc__)
+
+
+if __name__ == "__main__":
+    run_command(main)

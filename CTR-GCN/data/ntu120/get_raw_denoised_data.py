@@ -1,0 +1,26 @@
+"""Step 2 of 3: choose the one or two actors of each NTU RGB+D 120 recording.
+
+    cd CTR-GCN/data/ntu120 && python get_raw_denoised_data.py
+
+Reads raw_data/ and writes denoised_data/. Then run seq_transformation.py.
+An interrupted run carries on. All three steps at once: dataset_tools/make_ctrgcn_archives.py.
+"""
+
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(next(folder for folder in HERE.parents if (folder / "skeleton_lab").is_dir())))
+
+from skeleton_lab.data.ctrgcn_commands import denoise_step, run_steps
+from skeleton_lab.data.ntu import NTU120
+from skeleton_lab.errors import run_command
+
+
+def main() -> None:
+    """Run the step."""
+    run_steps(NTU120, HERE, (denoise_step,), __doc__)
+
+
+if __name__ == "__main__":
+    run_command(main)

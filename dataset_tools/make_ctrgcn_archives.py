@@ -1,0 +1,42 @@
+"""From NTU RGB+D's official download to the archives that CTR-GCN trains on, all in one go.
+
+    python dataset_tools/make_ctrgcn_archives.py ntu60 --skeletons Datasets/nturgb+d_skeletons
+    python dataset_tools/make_ctrgcn_archives.py ntu120 --skeletons Datasets/nturgb+d_skeletons{,120}
+
+Runs the three steps of CTR-GCN/data/ntu (or ntu120) in turn. Memory stays constant, an interrupted run carries on, and
+a run with nothing to do does nothing. Beside the archives (NTU60: two of 10 GB, NTU120: two of 21 GB) it keeps raw_data/
+and denoised_data/, which may be deleted once the archives are there. MS-G3D's files are made by MS-G3D/data_gen/.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+ROOT = next(folder for folder in Path(__file__).resolve().parents if (folder / "skeleton_lab").is_dir())
+sys.path.insert(0, str(ROOT))
+
+from skeleton_lab.data.ctrgcn_commands import ALL_STEPS, add_source_options, run
+from skeleton_lab.data.ntu import NTU60, NTU120
+from skeleton_lab.data.preparation import add_run_options
+from skeleton_lab.errors import run_command
+
+BENCHMARKS = {"ntu60": (NTU60, "ntu"), "ntu120": (NTU120, "ntu120")}
+
+
+def main() -> None:
+    """Parse the command line and run all steps."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("benchmark", choices=BENCHMARKS)
+    add_source_options(parser)
+    parser.add_argument("--out-folder", "--out_folder", type=Path, metavar="DIR",
+                        help="where results go (default: CTR-GCN/data/ntu or CTR-GCN/data/ntu120)")
+    add_run_options(parser)
+    options = parser.parse_args()
+    benchmark, folder = BENCHMARKS[options.benchmark]
+    home = ROOT / "CTR-GCN" / "data" / folder
+    options.out_folder = options.out_folder or home
+    run(options, benchmark, home, ALL_STEPS)
+
+
+if __name__ == "__main__":
+    run_command(main)
