@@ -130,11 +130,13 @@ def _channels(moves: tuple[Move, ...], style: Style, num_frames: int,
     time = np.linspace(0, 1, num_frames)
     sway = rng.normal(0, 0.03, (len(CHANNELS), 1)) * np.sin(2 * np.pi * (time * rng.uniform(0.5, 1.5)
                                                                         + rng.random((len(CHANNELS), 1))))
-    posture = style.posture + rng.normal(0, 0.05, len(CHANNELS))
+    posture = style.posture + rng.normal(0, 0.12, len(CHANNELS))
     channels = dict(zip(CHANNELS, posture[:, None] + sway, strict=True))
     for still in ("jump", "step forward", "step right"):
         channels[still] = channels[still] * 0.2
-    channels["right elbow"], channels["left elbow"] = (channels[f"{side} elbow"] + 0.2 for side in ("right", "left"))
+    for bent in ("right elbow", "left elbow", "right arm out", "left arm out"):  # loosely, each clip otherwise
+        channels[bent] = channels[bent] + rng.uniform(0, 0.7 if "elbow" in bent else 0.3)
+    channels["crouch"] = channels["crouch"] + rng.uniform(0, 0.25)
     onset, finish = rng.uniform(0, 0.12), 1 - rng.uniform(0, 0.12)
     pace = style.tempo * rng.uniform(0.9, 1.1)
     progress = np.clip((time - onset) / (finish - onset), 0, 1)
