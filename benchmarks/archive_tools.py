@@ -73,6 +73,7 @@ def convert(folder: Path, num_clips: int, repeat: int) -> None:
                     sink.append(clip(split, index)[None])
             writer.write(f"y_{split}", np.eye(60)[np.arange(count) % 60])
     size = source.stat().st_size
+    measure("inspect --check", size, "dataset_tools/inspect_npz.py", "--path", source, "--check")
     seconds: dict[str, list[float]] = {"convert": [], "copy": []}
     for _ in range(repeat):
         seconds["convert"].append(measure("convert", size, "convert_ntu60_kaggle_to_ctrgcn.py", "--input", source,

@@ -12,13 +12,14 @@ import shlex
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, Any
 
 import numpy as np
 from numpy.lib import format as npy_format
+from numpy.typing import DTypeLike
 
 from skeleton_lab.data.headers import (
     HDF5,
@@ -30,6 +31,7 @@ from skeleton_lab.data.headers import (
     kind_of,
     list_arrays,
     member_start,
+    names_of,
     npy_header,
     reading,
 )
@@ -37,7 +39,7 @@ from skeleton_lab.errors import UserError
 from skeleton_lab.files import replacing
 
 __all__ = ["ArrayHeader", "NpzWriter", "Sink", "blocks", "conversion_command", "create_npy", "find_array", "kind_of",
-           "list_arrays", "map_array", "read_blocks"]
+           "list_arrays", "map_array", "names_of", "read_blocks"]
 
 BLOCK_BYTES = 2 << 20  # what stays in a core's cache: larger blocks are slower
 MAX_ROW_BYTES = 256 << 20  # a clip of 300 frames takes 180 kB; a row far beyond is a damaged or hostile header
@@ -109,7 +111,7 @@ def _open_data(path: Path, header: ArrayHeader) -> Iterator[Callable[[slice], np
         if kind == HDF5:
             yield stack.enter_context(import_h5py(path).File(path, "r"))[header.key].__getitem__
             return
-        file = stack.enter_context(open(path, "rb", buffering=0))
+        file: Any = stack.enter_context(open(path, "rb", buffering=0))
         if kind == NPZ:
             archive = stack.enter_context(zipfile.ZipFile(path))
             info = array_members(path, archive)[header.key]
@@ -153,8 +155,9 @@ class _StoredMember(io.RawIOBase):
         return count
 
 
-def _read_into(file: BinaryIO, block: np.ndarray) -> None:
-    target = memoryview(block.reshape(-1).view(np.uint8))
+def _read_into(file: Any, block: np.ndarray) -> None:
+    """Fill `block` from a file that has `readinto`."""
+    target = block.reshape(-1).view(np.uint8).data
     filled = 0
     while filled < len(target):
         count = file.readinto(target[filled:])
@@ -166,10 +169,11 @@ def _read_into(file: BinaryIO, block: np.ndarray) -> None:
 class Sink:
     """Takes an array block by block along axis 0 and writes it to a file at once, in C order."""
 
-    def __init__(self, file: BinaryIO, key: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
-        self._file, self._key, self._shape, self._dtype = file, key, shape, dtype
+    def __init__(self, file: IO[bytes], key: str, shape: Sequence[int], dtype: DTypeLike) -> None:
+        self._file, self._key, self._dtype = file, key, np.dtype(dtype)
+        self._shape = tuple(int(length) for length in shape)  # numpy's integers would be written with their type's name
         self._rows = 0
-        description = {"descr": npy_format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+        description = {"descr": npy_format.dtype_to_descr(self._dtype), "fortran_order": False, "shape": self._shape}
         npy_format.write_array_header_1_0(file, description)
 
     def append(self, block: np.ndarray) -> None:
@@ -216,7 +220,8 @@ class NpzWriter:
     def __enter__(self) -> NpzWriter:
         with ExitStack() as stack:
             temporary = stack.enter_context(replacing(self._path))
-            self._zip = stack.enter_context(zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED))
+            self._file = stack.enter_context(open(temporary, "w+b"))
+            self._zip = stack.enter_context(zipfile.ZipFile(self._file, "w", zipfile.ZIP_STORED))
             self._open = stack.pop_all()
         return self
 
@@ -224,7 +229,7 @@ class NpzWriter:
         return self._open.__exit__(*exception)
 
     @contextmanager
-    def member(self, key: str, shape: tuple[int, ...], dtype: np.typing.DTypeLike) -> Iterator[Sink]:
+    def member(self, key: str, shape: Sequence[int], dtype: DTypeLike) -> Iterator[Sink]:
         """Open the array `key` for writing; one at a time.
 
         Raises:
@@ -237,7 +242,7 @@ class NpzWriter:
         info.external_attr = 0o644 << 16
         info.extra = self._padding(name)
         with self._zip.open(info, "w", force_zip64=True) as file:
-            sink = Sink(file, key, tuple(shape), np.dtype(dtype))
+            sink = Sink(file, key, shape, dtype)
             yield sink
             sink.finish()
 
@@ -248,12 +253,12 @@ class NpzWriter:
 
     def _padding(self, name: str) -> bytes:
         """Return an extra field that moves the member's data to a multiple of 64 (npy headers are one as well)."""
-        start = self._zip.fp.tell() + _LOCAL_HEADER_BYTES + len(name.encode()) + _ZIP64_EXTRA_BYTES + 4
+        start = self._file.tell() + _LOCAL_HEADER_BYTES + len(name.encode()) + _ZIP64_EXTRA_BYTES + 4
         return struct.pack("<HH", _PADDING_EXTRA_ID, -start % ALIGNMENT) + bytes(-start % ALIGNMENT)
 
 
 @contextmanager
-def create_npy(path: str | Path, shape: tuple[int, ...], dtype: np.typing.DTypeLike) -> Iterator[Sink]:
+def create_npy(path: str | Path, shape: Sequence[int], dtype: DTypeLike) -> Iterator[Sink]:
     """Write a `.npy` file of `shape` block by block (`sink.append(block)`); the file appears whole or not at all.
 
     Raises:
@@ -262,7 +267,7 @@ def create_npy(path: str | Path, shape: tuple[int, ...], dtype: np.typing.DTypeL
     """
     with replacing(path) as temporary:
         with open(temporary, "wb") as file:
-            sink = Sink(file, Path(path).name, tuple(shape), np.dtype(dtype))
+            sink = Sink(file, Path(path).name, shape, dtype)
             yield sink
             sink.finish()
 

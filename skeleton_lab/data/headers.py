@@ -15,9 +15,9 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 from numpy.lib import format as npy_format
@@ -111,8 +111,14 @@ def find_array(path: str | Path, key: str = "") -> ArrayHeader:
     """
     headers = list_arrays(path)
     if key not in headers:
-        raise UserError(f"{path}: has no array '{key}', only {', '.join(headers)}{suggest(key, headers)}")
+        raise UserError(f"{path}: has no array '{key}', only {names_of(headers)}{suggest(key, headers)}")
     return headers[key]
+
+
+def names_of(headers: dict[str, ArrayHeader]) -> str:
+    """Return the keys of a file for an error message."""
+    names = [key or "one unnamed array" for key in headers]
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
 
 @contextmanager
@@ -164,8 +170,8 @@ def _member_header(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, 
                         "it is damaged, copy or download it again")
     with archive.open(info) as file:
         header = npy_header(path, file, key, info.file_size)
-    return ArrayHeader(key, header.shape, header.dtype, header.fortran_order,
-                       None if compressed else start + header.offset, compressed, header.nbytes)
+        offset = None if compressed else start + file.tell()
+    return replace(header, offset=offset, compressed=compressed)
 
 
 def member_start(path: Path, info: zipfile.ZipInfo) -> int:
@@ -179,7 +185,7 @@ def member_start(path: Path, info: zipfile.ZipInfo) -> int:
     return info.header_offset + _LOCAL_HEADER_BYTES + name_bytes + extra_bytes
 
 
-def npy_header(path: Path, file: BinaryIO, key: str, available: int) -> ArrayHeader:
+def npy_header(path: Path, file: IO[bytes] | io.RawIOBase, key: str, available: int) -> ArrayHeader:
     """Parse an npy header at the start of `file`, of which `available` bytes are there; check it against them."""
     name = f"{path}: '{key}'" if key else str(path)
     version = npy_format.read_magic(file)
@@ -231,7 +237,10 @@ def _hdf5_headers(path: Path) -> dict[str, ArrayHeader]:
                                        node.compression is not None, node.size * node.dtype.itemsize)
 
     with h5py.File(path, "r") as file:
-        file.visititems(visit)
+        try:
+            file.visititems(visit)
+        except (KeyError, TypeError) as error:  # damage, to h5py
+            raise ValueError(error) from error
     if not headers:
         raise UserError(f"{path}: holds no arrays; check that it is the right file")
     return headers

@@ -147,8 +147,8 @@ def read_header(path: str | Path, split: str) -> SplitHeader:
     headers = archive.list_arrays(path)
     for key in (f"x_{split}", f"y_{split}"):
         if key not in headers:
-            found = ", ".join(key or "one unnamed array" for key in headers)
-            raise UserError(f"{path}: has no '{key}', only {found}; an NTU archive holds {', '.join(KEYS)}")
+            raise UserError(f"{path}: has no '{key}', only {archive.names_of(headers)}; an NTU archive holds "
+                            f"{', '.join(KEYS)}")
     data, label = headers[f"x_{split}"], headers[f"y_{split}"]
     layout = layout_of(data.shape)
     if layout is None:

@@ -129,6 +129,12 @@ def test_blocks_cover_everything_once():
     assert [*archive.blocks(0, 4)] == []
 
 
+def test_reading_nothing(tmp_path):
+    np.savez(tmp_path / "a.npz", none=X[:0], empty=X[:, :, :0])
+    assert list(archive.read_blocks(tmp_path / "a.npz", "none")) == []
+    assert read_all(tmp_path / "a.npz", "empty").shape == (11, 4, 0)
+
+
 def test_reading_notices_a_flipped_bit(tmp_path):
     for name, save in (("stored.npz", np.savez), ("deflated.npz", np.savez_compressed)):
         save(tmp_path / name, x=np.repeat(X, 50, axis=0))
@@ -153,7 +159,7 @@ def test_written_archives_load_in_numpy_and_map_aligned(tmp_path):
     path = tmp_path / "new" / "a.npz"
     with archive.NpzWriter(path) as writer:
         writer.write("y", Y)
-        with writer.member("x", X.shape, np.float32) as sink:
+        with writer.member("x", np.array(X.shape), "float32") as sink:
             for rows in archive.blocks(len(X), X[0].nbytes, 300):
                 sink.append(X[rows])
         writer.write("turned", X.transpose(2, 0, 1))
@@ -223,6 +229,21 @@ def test_a_folder_that_cannot_be_written_to(tmp_path):
         writer.write("x", X)
 
 
+def test_a_full_disk(tmp_path):
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))
+    try:
+        with pytest.raises(UserError, match="cannot write"), archive.NpzWriter(tmp_path / "a.npz") as writer:
+            writer.write("x", np.zeros((100, 10_000)))
+        with pytest.raises(UserError, match="cannot write"):
+            with archive.create_npy(tmp_path / "a.npy", (100, 10_000), float) as sink:
+                sink.append(np.zeros((100, 10_000)))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert os.listdir(tmp_path) == []
+
+
 # --- bad input -------------------------------------------------------------------------------------------------------
 
 
@@ -232,6 +253,8 @@ def test_files_that_are_not_there(tmp_path):
     (tmp_path / "link.npz").symlink_to(tmp_path / "gone.npz")
     assert "gone.npz" in complaint(archive.list_arrays, tmp_path / "link.npz")
     np.savez(tmp_path / "a.npz", x_train=X)
+    np.save(tmp_path / "a.npy", X)
+    assert "only one unnamed array" in complaint(archive.map_array, tmp_path / "a.npy", "x")
     assert "did you mean 'x_train'" in complaint(archive.map_array, tmp_path / "a.npz", "x_trian")
 
 
