@@ -4,7 +4,7 @@
     python dataset_tools/make_ctrgcn_archives.py ntu120 --skeletons Datasets/nturgb+d_skeletons{,120}
 
 Runs the three steps of CTR-GCN/data/ntu (or ntu120) in turn. Memory stays constant, an interrupted run carries on, and
-a run with nothing to do does nothing. Beside the archives (NTU60: two of 10 GB, NTU120: two of 21 GB) it keeps raw_data/
+a run with nothing to do does nothing. Beside the archives (NTU60: two of 10 GB, NTU120: two of 21 GB) stay raw_data/
 and denoised_data/, which may be deleted once the archives are there. MS-G3D's files are made by MS-G3D/data_gen/.
 """
 

@@ -48,6 +48,7 @@ class Summary:
     skipped: list[Skipped] = field(default_factory=list)
     frame_counts: list[int] = field(default_factory=list)
     kept_per_piece: list[int] = field(default_factory=list)
+    why_ignored: str = "on the list of samples with missing skeletons"
     started: float = field(default_factory=time.monotonic)
 
     @property
@@ -77,7 +78,7 @@ class Summary:
                                                          if self.num_reused else ""),
                  f"  kept      {self.num_kept:>9,}",
                  f"  skipped   {len(self.skipped):>9,}" + (f"  ({', '.join(kinds)})" if kinds else ""),
-                 f"  left out  {self.num_ignored:>9,}  (on the list of samples with missing skeletons)",
+                 f"  left out  {self.num_ignored:>9,}  ({self.why_ignored})",
                  f"frames      {sum(self.frame_counts):>9,}",
                  f"time        {seconds:>9.1f} s" + (f"  ({fresh / seconds:,.0f} recordings/s, {jobs} "
                                                      f"{'process' if jobs == 1 else 'processes'})" if fresh else "")]

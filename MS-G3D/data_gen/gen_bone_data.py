@@ -1,0 +1,50 @@
+"""Bones from joints: for each <part>_data_joint.npy of a data set, <part>_data_bone.npy of the same shape beside it.
+
+    cd MS-G3D/data_gen && python gen_bone_data.py --dataset ntu
+
+A bone is a joint minus its neighbour towards the root, in all three channels. Takes constant memory.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(next(folder for folder in HERE.parents if (folder / "skeleton_lab").is_dir())))
+
+from skeleton_lab.data.bones import write_bone
+from skeleton_lab.errors import UserError, run_command
+from skeleton_lab.skeletons import NTU_25, OPENPOSE_18
+
+DATASETS = {"ntu": (NTU_25, ("xview", "xsub")), "ntu120": (NTU_25, ("xset", "xsub")), "kinetics": (OPENPOSE_18, ())}
+
+
+def main() -> None:
+    """Parse the command line and make the bone files of all that is there."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dataset", required=True, choices=DATASETS)
+    parser.add_argument("--benchmark", nargs="+", choices=("xview", "xsub", "xset"),
+                        help="only these (default: all that the data set has)")
+    parser.add_argument("--data-folder", "--data_folder", type=Path, default=HERE.parent / "data", metavar="DIR",
+                        help="folder that holds ntu/, ntu120/ or kinetics/ (default: ../data)")
+    options = parser.parse_args()
+    skeleton, benchmarks = DATASETS[options.dataset]
+    unknown = set(options.benchmark or ()) - set(benchmarks)
+    if unknown:
+        raise UserError(f"--benchmark {' '.join(sorted(unknown))}: {options.dataset} has "
+                        f"{' and '.join(benchmarks) or 'no benchmarks; leave the option out'}")
+    folder = options.data_folder / options.dataset
+    missing = []
+    for place in [folder / name for name in options.benchmark or benchmarks] or [folder]:
+        for part in ("train", "val"):
+            joints = place / f"{part}_data_joint.npy"
+            if joints.exists():
+                write_bone(joints, place / f"{part}_data_bone.npy", skeleton)
+            else:
+                missing.append(str(joints))
+    if missing:
+        raise UserError(f"{', '.join(missing)}: not there, so no bones; make it first, or choose with --benchmark")
+
+
+if __name__ == "__main__":
+    run_command(main)

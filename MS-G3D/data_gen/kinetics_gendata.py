@@ -1,0 +1,42 @@
+"""Kinetics-Skeleton: from its JSON recordings to MS-G3D's joint files.
+
+    cd MS-G3D/data_gen && python kinetics_gendata.py
+
+Reads kinetics_{val,train}/ and kinetics_{val,train}_label.json under --data_path; writes {val,train}_data_joint.npy and
+_label.pkl, about 34 GB in all. Memory stays constant; run it again after an interruption and it carries on.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(next(folder for folder in HERE.parents if (folder / "skeleton_lab").is_dir())))
+
+from skeleton_lab.data.msg3d_commands import generate_kinetics
+from skeleton_lab.data.preparation import add_run_options
+from skeleton_lab.data.workers import Crew
+from skeleton_lab.errors import run_command
+
+DATA = HERE.parent / "data"
+
+
+def main() -> None:
+    """Parse the command line and make the files of both parts."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data_path", "--data-path", type=Path, default=DATA / "kinetics_raw", metavar="DIR",
+                        help="folder of the recordings and label files (default: ../data/kinetics_raw)")
+    parser.add_argument("--out_folder", "--out-folder", type=Path, default=DATA / "kinetics", metavar="DIR",
+                        help="where results go (default: ../data/kinetics)")
+    parser.add_argument("--parts", nargs="+", choices=("val", "train"), default=("val", "train"),
+                        help="what to make (default: both)")
+    add_run_options(parser)
+    options = parser.parse_args()
+    with Crew(options.jobs) as crew:
+        for part in options.parts:
+            summary = generate_kinetics(options.data_path, part, options.out_folder, crew, options.strict)
+            print(f"{part}:\n{summary.text(crew.jobs)}")
+
+
+if __name__ == "__main__":
+    run_command(main)

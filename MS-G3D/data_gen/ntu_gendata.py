@@ -1,0 +1,46 @@
+"""NTU RGB+D 60: from the raw recordings to MS-G3D's joint files, for cross-subject and cross-view.
+
+    cd MS-G3D/data_gen && python ntu_gendata.py
+
+Writes <out_folder>/{xsub,xview}/{train,val}_data_joint.npy and _label.pkl, about 10 GB for each of the two. Memory
+stays constant; run it again after an interruption and it carries on. Bones are made by gen_bone_data.py.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(next(folder for folder in HERE.parents if (folder / "skeleton_lab").is_dir())))
+
+from skeleton_lab.data.msg3d_commands import generate_ntu
+from skeleton_lab.data.ntu import NTU60
+from skeleton_lab.data.preparation import add_run_options, find_missing_list, find_skeletons
+from skeleton_lab.data.workers import Crew
+from skeleton_lab.errors import run_command
+
+DATA = HERE.parent / "data"
+
+
+def main() -> None:
+    """Parse the command line and make the files."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data_path", "--data-path", metavar="DIR",
+                        help="folder of .skeleton files (default: nturgb+d_skeletons in ../data/nturgbd_raw or in "
+                             "../../data/nturgbd_raw)")
+    parser.add_argument("--ignored_sample_path", "--ignored-sample-path", metavar="FILE",
+                        help="official list of samples with missing skeletons, left out (default: looked for beside "
+                             "the folder of recordings)")
+    parser.add_argument("--out_folder", "--out-folder", type=Path, default=DATA / "ntu", metavar="DIR",
+                        help="where results go (default: ../data/ntu)")
+    add_run_options(parser)
+    options = parser.parse_args()
+    given = [options.data_path] if options.data_path else None
+    sources = find_skeletons(given, NTU60, [DATA / "nturgbd_raw"], "--data_path")
+    missing_list = find_missing_list(options.ignored_sample_path, NTU60, sources)
+    with Crew(options.jobs) as crew:
+        print(generate_ntu(NTU60, sources, missing_list, options.out_folder, crew, options.strict).text(crew.jobs))
+
+
+if __name__ == "__main__":
+    run_command(main)
