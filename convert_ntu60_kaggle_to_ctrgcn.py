@@ -2,7 +2,7 @@
 
     python3 convert_ntu60_kaggle_to_ctrgcn.py --input CTR-GCN/data/ntu/NTU60_CS.npz
 
-It streams on the CPU: some 100 MiB of memory for an archive of any size, a progress bar, and an output that appears
+It streams on the CPU: under 100 MiB of memory for an archive of any size, a progress bar, and an output that appears
 whole or not at all. Deflated archives (numpy.savez_compressed), other floating-point types and 5-D archives with
 one-hot labels are read as well. CTR-GCN's feeder and the bridge to MS-G3D read both layouts: this is not needed for
 them, but for tools that want the 5-D layout, and for archives that cannot be mapped as they are.
