@@ -36,6 +36,7 @@ class LogTexts:
     Each is a format string over the fields its comment lists.
     """
 
+    parameters: str = "# Parameters: {count}"  # count of trainable ones
     epoch_start: str = "Training epoch: {epoch}"  # epoch (1-based), lr
     epoch_means: str = "\tMean training loss: {loss:.4f}.  Mean training acc: {accuracy:.2f}%."
     # loss, accuracy (%), batch_size, chunk_loss (loss divided by the chunks of a batch), batch_loss
@@ -52,7 +53,8 @@ class TreeSpec:
         flags: settings that only this tree has.
         weights_file: where an epoch's weights go in the work directory; fields `epoch` (1-based), `step`.
         checkpoint_file: where optimiser and schedule go besides, for trees that resume from two
-            files; fields `epoch`, `step`, `forward_batch_size`. None: not written.
+            files, with a flag `checkpoint` (optimiser, schedule and epoch from such a file) and perhaps one
+            `optimizer_states` (optimiser only); fields `epoch`, `step`, `forward_batch_size`. None: not written.
         log_directory: the TensorBoard folder in the work directory.
         debug_log: the folder in it that a debug run writes to instead of `train` and `val`.
         first_epoch_tag: what the TensorBoard scalar `epoch` shows in the first epoch.

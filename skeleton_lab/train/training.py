@@ -14,6 +14,7 @@ from skeleton_lab.files import replacing
 from skeleton_lab.train import report
 from skeleton_lab.train.batches import generator_states, restore_generators
 from skeleton_lab.train.checkpoint import load_state, load_weights, read_torch_file, save_state, save_weights
+from skeleton_lab.train.config import Config
 from skeleton_lab.train.loop import Means, TrainingDiverged, train_one_epoch
 from skeleton_lab.train.metrics import top_k_accuracy
 from skeleton_lab.train.optim import Schedule, make_optimizer, set_learning_rate
@@ -37,6 +38,11 @@ def run_training(setup: Setup) -> int:
         finally:
             training.close()
         return stop.exit_status
+
+
+def two_file_source(config: Config) -> str | None:
+    """Return the file that a tree's flag `--checkpoint` names, if it has that flag and it was given."""
+    return getattr(config, "checkpoint", None)
 
 
 class Training:
@@ -72,8 +78,10 @@ class Training:
         else:
             if config.resume:
                 self.work_dir.log("No training state here yet: starting from the beginning.")
-            if getattr(config, "checkpoint", None):
-                self._restore_two_file_checkpoint(config.checkpoint)
+            if two_file_source(config):
+                self._restore_two_file_checkpoint(two_file_source(config))
+            if getattr(config, "optimizer_states", None):
+                self._restore_optimizer(config.optimizer_states)
         self.writers = self._open_writers()
 
     # -- the run -------------------------------------------------------------------------------------
@@ -272,6 +280,16 @@ class Training:
                             "checkpoints/ beside the weights") from None
         self.work_dir.log(f"Optimiser and schedule from {path}: epoch {self.epoch + 1} is next.")
 
+    def _restore_optimizer(self, path: str) -> None:
+        """Take the optimiser alone from such a file, or from one that holds its state dict only."""
+        content = read_torch_file(path)
+        try:
+            self.optimizer.load_state_dict(content.get("optimizer_states", content))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise UserError(f"{path}: not the state of this model's optimiser ({error}); give a file of checkpoints/, "
+                            "and the --optimizer it was made with") from None
+        self.work_dir.log(f"Optimiser from {path}.")
+
     # -- words ---------------------------------------------------------------------------------------
 
     def _log_settings(self, resumed: bool) -> None:
@@ -281,7 +299,7 @@ class Training:
             log(f"using warm up, epoch: {config.warm_up_epoch}")
         if not resumed:
             log(f"Parameters:\n{pprint.pformat(vars(config))}\n")
-        log(f"# Parameters: {self.setup.parameters}")
+        log(self.spec.texts.parameters.format(count=self.setup.parameters))
 
     def _open_writers(self) -> dict[str, Any]:
         from torch.utils.tensorboard import SummaryWriter  # slow to import; the other phases do without
