@@ -1,0 +1,43 @@
+#!/usr/bin/env python3
+"""Fuse the test scores of MS-G3D's two streams, joint and bone.
+
+Run inside this folder, after testing each stream:
+    python3 ensemble.py --dataset ntu/xsub --joint-dir ../work_dir/joint --bone-dir ../work_dir/bone
+
+Not for: choosing --alpha on the test set. The published results weigh both streams alike.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+TREE = Path(__file__).resolve().parent
+sys.path[:0] = [str(TREE), str(TREE.parent)]
+
+from skeleton_lab.data.labels import read_labels
+from skeleton_lab.ensemble import print_accuracies, read_stream
+from skeleton_lab.errors import run_command
+
+DATASETS = ("kinetics", "ntu/xsub", "ntu/xview", "ntu120/xsub", "ntu120/xset")
+
+
+def main() -> int:
+    args = parse_arguments()
+    streams = [read_stream("joint", args.joint_dir), read_stream("bone", args.bone_dir)]
+    names, labels = read_labels(args.labels or f"data/{args.dataset}/val_label.pkl")
+    print_accuracies(streams, [1.0, args.alpha], dict(zip(names, labels, strict=True)))
+    return 0
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--dataset", required=True, choices=DATASETS, help="the data set tested")
+    parser.add_argument("--alpha", type=float, default=1.0, help="weight of bone beside joint (default: %(default)g)")
+    parser.add_argument("--joint-dir", required=True, help="work directory of the joint stream's test")
+    parser.add_argument("--bone-dir", required=True, help="work directory of the bone stream's test")
+    parser.add_argument("--labels", help="label file (default: data/<dataset>/val_label.pkl)")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    run_command(main)
