@@ -41,6 +41,10 @@ class PlainFeeder:
             clip[:, -1] = 0
         return clip
 
+    def get_batch(self, indices):
+        """Return the items stacked, (N, C, T, V, M)."""
+        return np.stack([self[index] for index in indices])
+
     def _crop_and_resize(self, clip, num_valid):
         """Crop to the middle or to a random span; resize as a two-dimensional image (T high, C*V*M wide)."""
         channels, _, joints, bodies = clip.shape

@@ -1,9 +1,10 @@
 """Transforms of clips: crop and resize over time, rotation, bones, motion.
 
-The batched ones act on many clips at once, frame-major: (N, T, M, V, C), the order in which NTU archives store a
-frame, so that gathering frames moves whole rows. They use the random generators in the order in which a loop over
-single clips would, clip by clip, so a batch and its items come out alike from the same seeds. The last section holds
-the classical transforms of one clip, channel-first (C, T, V, M), for feeders that want them.
+The batched ones act on many clips at once, frame-major: (N, T, M, V, C) or, a body at a time, (N, T, V, C). NTU
+archives store frames in that order, so that gathering frames moves whole rows. They use the random generators in the
+order in which a loop over single clips would, clip by clip, so a batch and its items come out alike from the same
+seeds. The last section holds the classical transforms of one clip, channel-first (C, T, V, M), for feeders that want
+them.
 
 Sources: CTR-GCN (Chen et al., ICCV 2021) for cropping, rotation and the NW-UCLA view transform; ST-GCN (Yan et al.,
 AAAI 2018) for the classical ones.
@@ -39,6 +40,10 @@ class Resampling(NamedTuple):
     lower: np.ndarray
     upper: np.ndarray
     weight: np.ndarray  # (N, W) float32
+
+    def of(self, clips: slice | np.ndarray) -> Resampling:
+        """Return the plan of some of the clips."""
+        return Resampling(self.lower[clips], self.upper[clips], self.weight[clips])
 
 
 def nonempty_frames(frames: np.ndarray) -> np.ndarray:
@@ -82,13 +87,12 @@ def plan_resampling(spans: Spans, window: int) -> Resampling:
 
 
 def mix_frames(lower: np.ndarray, upper: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Return (1 - weight) * lower + weight * upper, in place of `lower`; `upper` is spent.
+    """Return lower + weight * (upper - lower), in place of `lower`.
 
-    lower, upper: (..., W, K) float32. weight: (..., W).
+    lower, upper: (..., W, K) float32. weight: (..., W) float32.
     """
-    lower *= (1 - weight)[..., None]
-    upper *= weight[..., None]
-    lower += upper
+    mixed = torch.from_numpy(lower)
+    torch.lerp(mixed, torch.from_numpy(upper), torch.from_numpy(weight)[..., None], out=mixed)  # one pass, not three
     return lower
 
 
@@ -120,8 +124,8 @@ def draw_rotations(num_clips: int) -> np.ndarray:
 
 
 def rotate(frames: np.ndarray, matrices: np.ndarray) -> np.ndarray:
-    """Return (N, T, M, V, 3) `frames` with every joint x of clip n turned to matrices[n] x."""
-    joints = torch.from_numpy(frames).view(len(frames), -1, 3)  # (N, T*M*V, 3)
+    """Return (N, T, ..., V, 3) `frames` with every joint x of clip n turned to matrices[n] x."""
+    joints = torch.from_numpy(frames).flatten(1, -2)  # (N, T*...*V, 3)
     turned = torch.bmm(joints, torch.from_numpy(matrices).transpose(1, 2))  # faster than numpy's for 3x3
     return turned.numpy().reshape(frames.shape)
 

@@ -100,7 +100,7 @@ def test_batches_follow_the_definition_and_its_draws(feeder_class, archives, opt
     seed()
     batch, batch_labels, returned = feeder.get_batch(indices)
     seed()
-    expected = np.stack([plain[index] for index in indices])
+    expected = plain.get_batch(indices)
     np.testing.assert_allclose(batch.numpy(), expected, rtol=0, atol=1e-5)  # places between frames are float32
     assert batch_labels.tolist() == labels[indices].tolist()
     assert returned.tolist() == indices
