@@ -27,7 +27,7 @@ class PlainFeeder:
 
     def __getitem__(self, index):
         clip = np.array(self.data[index])
-        num_valid = int((clip.sum(axis=(0, 2, 3)) != 0).sum())
+        num_valid = int((clip.sum(axis=0).sum(axis=-1).sum(axis=-1) != 0).sum())
         clip = self._crop_and_resize(clip, num_valid)
         if self.random_rot:
             clip = _turn(clip, torch.empty(3).uniform_(-0.3, 0.3))
