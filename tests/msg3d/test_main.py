@@ -296,6 +296,25 @@ def test_window_flags_reach_the_feeders(main):
     assert config.test_feeder_args["window_size"] == 128
 
 
+@pytest.mark.parametrize("path", sorted(CONFIG.parent.rglob("*.yaml")),
+                         ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_every_config_is_read_and_its_values_win_over_the_defaults(main, path):
+    config, written = read_config(main.SPEC, ["--config", str(path)]), yaml.safe_load(path.read_text())
+    device = written.pop("device")
+    assert config.device == (device if isinstance(device, list) else [device])
+    assert {key: getattr(config, key) for key in written} == written
+
+
+def test_the_defaults_are_upstreams(main):
+    config = vars(read_config(main.SPEC, []))
+    expected = {"phase": "train", "save_score": False, "save_interval": 1, "eval_start": 1, "print_log": True,
+                "show_topk": [1, 5], "half": False, "amp_opt_level": 1, "base_lr": 0.01, "step": [20, 40, 60],
+                "device": [0], "optimizer": "SGD", "nesterov": False, "batch_size": 32, "test_batch_size": 256,
+                "forward_batch_size": 16, "start_epoch": 0, "num_epoch": 80, "weight_decay": 0.0005, "weights": None,
+                "optimizer_states": None, "checkpoint": None, "debug": False, "ignore_weights": []}
+    assert {key: config[key] for key in expected} == expected
+
+
 def test_weights_of_the_published_folder_are_found(main, tmp_path):
     folder = tmp_path / "pretrained-models"
     folder.mkdir()
