@@ -79,7 +79,7 @@ class Part:
             write_bone(self.path(JOINT), self.path(BONE), NTU_25)
         else:
             with (archive.create_npy(self.path(kind), self.shape, np.float32) as sink,
-                  tqdm(total=len(self.labels), unit="clip", desc=self.path(kind).name) as progress):
+                  tqdm(total=len(self.labels), unit="clip", desc=self.path(kind).name, disable=None) as progress):
                 for clips in self.joints():
                     sink.append(clips)
                     progress.update(len(clips))

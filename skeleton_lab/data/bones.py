@@ -36,7 +36,7 @@ def write_bone(path_in: str | Path, path_out: str | Path, skeleton: Skeleton) ->
         raise UserError(f"{path_in}: {header.dtype} of shape {header.shape}, not joints (N, C, T, V="
                         f"{skeleton.num_joints}, M) of {skeleton.name}; check the file, or choose another data set")
     with (archive.create_npy(path_out, header.shape, np.float32) as sink,
-          tqdm(total=header.shape[0], unit="clip", desc=Path(path_out).name) as progress):
+          tqdm(total=header.shape[0], unit="clip", desc=Path(path_out).name, disable=None) as progress):
         for _, joints in archive.read_blocks(path_in):
             sink.append(joints_to_bones(joints, skeleton).astype(np.float32, copy=False))
             progress.update(len(joints))
