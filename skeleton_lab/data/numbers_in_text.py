@@ -13,7 +13,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 # What a byte may be, one bit each.
-_SPACE, _NEWLINE, _DIGIT, _DOT, _SIGN, _LETTER = 1, 2, 4, 8, 16, 32
+_SPACE, _NEWLINE, _DIGIT, _DOT, _SIGN, _LETTER, _OTHER_SPACE = 1, 2, 4, 8, 16, 32, 64
 _BREAK = _SPACE | _NEWLINE
 # What may follow it. A word with a letter in it (1e-5, nan) is looked at on its own, so a letter allows anything.
 _ANY = _BREAK | _DIGIT | _DOT | _SIGN | _LETTER
@@ -24,12 +24,14 @@ _FOLLOWERS = {
     _DOT: _DIGIT,
     _SIGN: _DIGIT | _DOT | _LETTER,
     _LETTER: _ANY,
+    _OTHER_SPACE: 0,
 }
 
 
 def _kinds() -> bytes:
     kinds = bytearray([_LETTER]) * 256
-    for characters, kind in ((b" ", _SPACE), (b"\n", _NEWLINE), (b"0123456789", _DIGIT), (b".", _DOT), (b"+-", _SIGN)):
+    for characters, kind in ((b" ", _SPACE), (b"\n", _NEWLINE), (b"0123456789", _DIGIT), (b".", _DOT), (b"+-", _SIGN),
+                             (b"\t\v\f\r", _OTHER_SPACE)):
         for character in characters:
             kinds[character] = kind
     return bytes(kinds)
@@ -85,10 +87,14 @@ class Words:
         """Return where the words numbered `words` begin."""
         return np.where(words > 0, self.ends[words - 1] + 1, 0)
 
-    def word(self, number: int) -> bytes:
-        """Return one word."""
-        start = int(self.ends[number - 1]) + 1 if number else 0
-        return self.text[start:int(self.ends[number])]
+    def words(self, numbers: np.ndarray) -> list[bytes]:
+        """Return the words of these numbers."""
+        bounds = zip(self.starts_of(numbers).tolist(), self.ends[numbers].tolist(), strict=True)
+        return [self.text[start:end] for start, end in bounds]
+
+    def are_numbers(self) -> bool:
+        """Whether every word is a number: those without a letter are known to be, so it looks at the others."""
+        return all(map(is_number, set(self.words(self.odd))))
 
     def values(self, words: np.ndarray) -> np.ndarray:
         """Return the words numbered `words` as float64, exactly as `float()` would. They must be numbers."""
@@ -112,14 +118,13 @@ class Words:
         whole = np.floor(joined / _POWERS[decimals + has_dot])
         values = (joined - whole * (9 * scale * has_dot)) / scale
         np.negative(values, out=values, where=characters[starts] == ord("-"))
-        for position in np.flatnonzero(~exact):
-            values[position] = float(self.word(int(words[position])))
+        values[~exact] = [float(word) for word in self.words(words[~exact])]
         return values
 
 
 def find_words(text: bytes) -> Words | None:
-    """Find the words of `text` and check that every one is a number; None if one is not or the spacing is other."""
-    if not text.endswith(b"\n") or text[:1] in (b" ", b"\n"):
+    """Find the words of `text`; None if the spacing is other, or a word without letters is not a number."""
+    if not text.endswith(b"\n") or text[:1].isspace():
         return None
     kinds = np.frombuffer(text.translate(_KIND_OF), np.uint8)
     followers = np.frombuffer(text.translate(_FOLLOWERS_OF), np.uint8)
@@ -135,7 +140,4 @@ def find_words(text: bytes) -> Words | None:
     odd = np.empty(0, np.int64)
     if (kinds == _LETTER).any():
         odd = np.unique(np.searchsorted(ends, np.flatnonzero(kinds == _LETTER)))
-    words = Words(text, ends, np.flatnonzero(kinds_of_marks[breaks] == _NEWLINE), odd, marks, breaks)
-    if not all(is_number(words.word(int(number))) for number in odd):
-        return None
-    return words
+    return Words(text, ends, np.flatnonzero(kinds_of_marks[breaks] == _NEWLINE), odd, marks, breaks)

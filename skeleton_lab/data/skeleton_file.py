@@ -23,12 +23,15 @@ from skeleton_lab.data.numbers_in_text import Words, find_words, is_number
 from skeleton_lab.errors import UserError
 
 NUM_JOINTS = 25
-MAX_BYTES = 16 << 20  # three times the longest recording a Kinect makes of six people in ten seconds
+MAX_BYTES = 8 << 20  # half as much again as a Kinect writes about six people in ten seconds
+MAX_FRAMES = 20_000  # eleven minutes
 
 _HEADER_WORDS = 10
 _JOINT_WORDS = 12
 _BODY_LINES = 2 + NUM_JOINTS
 _MAX_COUNT_DIGITS = 9
+_MIN_LINE_BYTES = 20  # on average over the lines of a body; those of real recordings have 80
+_MAX_LINE_BYTES = 4096
 _REMEDY = "download the recording again or leave it out"
 
 
@@ -75,14 +78,28 @@ def parse_recording(text: bytes, source: str) -> Recording:
     plain = text.rstrip() + b"\n"
     if b"\r" in plain:
         plain = plain.replace(b"\r\n", b"\n")
-    words = find_words(plain)
-    if words is None:  # some other spacing, or a fault
-        words = find_words(b"\n".join(b" ".join(line.split()) for line in plain.split(b"\n")))
-    recording = _parse_words(words) if words else None
+    recording = None
+    if _may_be_recording(plain):
+        words = find_words(plain) or find_words(_single_spaced(plain))
+        recording = _parse_words(words) if words else None
     if recording is None:
-        line, fault = next(_faults(plain.split(b"\n")[:-1]))
+        line, fault = next(faults(plain), (1, "breaks the format"))
         raise UserError(f"{source}:{line}: {fault}; {_REMEDY}")
     return recording
+
+
+def _may_be_recording(text: bytes) -> bool:
+    """Judge by the first line and the number of lines, before anything is spent on what is no recording at all."""
+    num_frames = _count(text[:text.index(b"\n")].strip())
+    return 0 < num_frames <= MAX_FRAMES and text.count(b"\n") <= 1 + num_frames + len(text) // _MIN_LINE_BYTES
+
+
+def _single_spaced(text: bytes) -> bytes:
+    """Return text with single spaces between words, and nothing of it if it has lines that are no recording's."""
+    ends = np.flatnonzero(np.frombuffer(text, np.uint8) == ord("\n"))
+    if np.diff(ends, prepend=-1).max() > _MAX_LINE_BYTES + 1:
+        return b""
+    return b"\n".join(b" ".join(line.split()) for line in text.split(b"\n"))
 
 
 def format_recording(recording: Recording) -> str:
@@ -101,8 +118,10 @@ def format_recording(recording: Recording) -> str:
 
 
 def _parse_words(words: Words) -> Recording | None:
-    """Return the recording, or None if it breaks the format: this function is quick, `_faults` explains."""
+    """Return the recording, or None if it breaks the format: this function is quick, `faults` explains."""
     last_of_line = words.last_of_line
+    if np.diff(words.ends[last_of_line], prepend=-1).max() > _MAX_LINE_BYTES + 1:
+        return None
     first_of_line = np.concatenate(([0], last_of_line[:-1] + 1))
     layout = _lay_out(words, first_of_line, last_of_line)
     if layout is None:
@@ -112,14 +131,12 @@ def _parse_words(words: Words) -> Recording | None:
     joint_lines = headers[:, None] + np.arange(2, _BODY_LINES)  # (K, 25)
     if (words_of_line[headers] != _HEADER_WORDS).any() or (words_of_line[joint_lines] != _JOINT_WORDS).any():
         return None
-    id_words = first_of_line[headers]
-    bounds = zip(words.starts_of(id_words).tolist(), words.ends[id_words].tolist(), strict=True)
-    body_ids = tuple([str(words.text[start:end], "ascii", "replace") for start, end in bounds])
+    body_ids = tuple([str(word, "ascii", "replace") for word in words.words(first_of_line[headers])])
     if not all(map(_is_body_id, set(body_ids))):
         return None
     states = last_of_line[joint_lines.ravel()]
     tracking = np.frombuffer(words.text, np.uint8)[words.ends[states] - 1] - np.uint8(ord("0"))
-    if (words.ends[states] - words.starts_of(states) != 1).any() or (tracking > 2).any():
+    if (words.ends[states] - words.starts_of(states) != 1).any() or (tracking > 2).any() or not words.are_numbers():
         return None
     coordinates = first_of_line[joint_lines][..., None] + np.arange(3)  # (K, 25, 3)
     joints = words.values(coordinates.ravel()).reshape(-1, NUM_JOINTS, 3)
@@ -175,47 +192,57 @@ def _is_body_id(word: str) -> bool:
     return word.isascii() and word.isdigit()
 
 
-def _faults(lines: list[bytes]) -> Iterator[tuple[int, str]]:
-    """Yield (line number from 1, what is wrong) of a text that breaks the format: the format, line by line."""
-    if lines == [b""]:
+def faults(text: bytes) -> Iterator[tuple[int, str]]:
+    """Yield (line number from 1, what is wrong) where `text` breaks the format: the format, line by line.
+
+    Only the first is of use: what follows a fault is read as if it were none.
+    """
+    text = text.rstrip()
+    if not text:
         yield 1, "the file is empty"
-    position = 0
+    place = line = 0  # where the next line begins; how many there were
 
     def take(what: str) -> list[bytes]:
-        nonlocal position
-        if position >= len(lines):
-            raise _CutShort(what)
-        position += 1
-        return lines[position - 1].split()
+        nonlocal place, line
+        if place > len(text):
+            raise _Unreadable(f"the file ends here, before {what}")
+        end = text.find(b"\n", place)
+        content = text[place:len(text) if end < 0 else end]
+        place, line = place + len(content) + 1, line + 1
+        if len(content) > _MAX_LINE_BYTES:
+            raise _Unreadable(f"the line has {len(content)} bytes; no recording has more than {_MAX_LINE_BYTES} in one")
+        return content.split()
 
     try:
         frames = take("the number of frames")
-        yield from _faults_of_count(position, frames, "the number of frames")
+        yield from _faults_of_count(line, frames, "the number of frames")
         if _count(frames[0]) == 0:
-            yield position, "the recording has no frames"
+            yield line, "the recording has no frames"
+        if _count(frames[0]) > MAX_FRAMES:
+            yield line, f"{_count(frames[0])} frames, more than the {MAX_FRAMES} that are read"
         for frame in range(_count(frames[0])):
             bodies = take(f"the number of bodies of frame {frame + 1}")
-            yield from _faults_of_count(position, bodies, f"the number of bodies of frame {frame + 1}")
+            yield from _faults_of_count(line, bodies, f"the number of bodies of frame {frame + 1}")
             for _ in range(_count(bodies[0])):
                 where = f"of a body of frame {frame + 1}"
                 header = take(f"the header {where}")
-                yield from _faults_of_numbers(position, header, _HEADER_WORDS, f"the header {where}")
+                yield from _faults_of_numbers(line, header, _HEADER_WORDS, f"the header {where}")
                 if not _is_body_id(header[0].decode("ascii", "replace")):
-                    yield position, f"'{_show(header[0])}' is no body id, which is a whole number"
+                    yield line, f"'{_show(header[0])}' is no body id, which is a whole number"
                 joints = take(f"the number of joints {where}")
-                yield from _faults_of_count(position, joints, f"the number of joints {where}")
+                yield from _faults_of_count(line, joints, f"the number of joints {where}")
                 if _count(joints[0]) != NUM_JOINTS:
-                    yield position, f"{_count(joints[0])} joints where {NUM_JOINTS} were expected"
+                    yield line, f"{_count(joints[0])} joints where {NUM_JOINTS} were expected"
                 for joint in range(NUM_JOINTS):
-                    yield from _faults_of_joint(take(f"joint {joint + 1} {where}"), position, joint)
-        if position < len(lines):
-            yield position + 1, f"text after the last of {_count(frames[0])} frames"
-    except _CutShort as end:
-        yield len(lines), f"the file ends here, before {end}"
+                    yield from _faults_of_joint(take(f"joint {joint + 1} {where}"), line, joint)
+        if place <= len(text):
+            yield line + 1, f"text after the last of {_count(frames[0])} frames"
+    except _Unreadable as fault:
+        yield line, str(fault)
 
 
-class _CutShort(Exception):
-    """The text ends where a line was expected."""
+class _Unreadable(Exception):
+    """There is no line where one was expected, or none of sensible length."""
 
 
 def _faults_of_joint(words: list[bytes], line: int, joint: int) -> Iterator[tuple[int, str]]:

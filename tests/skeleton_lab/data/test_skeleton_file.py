@@ -122,7 +122,11 @@ DAMAGE = {
     "cut short in a frame": ("\n".join(one_body()[:40]).encode(), "clip:40: the file ends here, before joint 9"),
     "cut short in a word": ("\n".join(one_body()).encode()[:-30], "clip:85: "),
     "trailing text": (("\n".join([*one_body(), "", "end"])).encode(), "clip:86: text after the last of 3 frames"),
-    "zeros": (bytes(4096), "clip:1: the number of frames is '????"),
+    "too many frames to be true": (b"20001\n" + b"0\n" * 20001,
+                                   "clip:1: 20001 frames, more than the 20000 that are read"),
+    "a long line": (with_word(9, 3, "1" * 5000), "clip:9: the line has 5052 bytes; no recording has more than 4096"),
+    "an endless first line": (b"1 " * 4_000_000, "clip:1: the line has 7999999 bytes"),
+    "zeros": (bytes(4095), "clip:1: the number of frames is '????"),
 }
 
 
