@@ -10,8 +10,8 @@ import torch
 from torch.utils.data import Dataset
 
 from skeleton_lab.data import clips
-from skeleton_lab.data.layouts import NUM_BODIES, NUM_COORDINATES, NUM_JOINTS, open_split
-from skeleton_lab.data.spans import SpanReader, Tracks
+from skeleton_lab.data.layouts import NUM_BODIES, NUM_COORDINATES, NUM_JOINTS
+from skeleton_lab.data.spans import SpanReader, Tracks, open_clips
 from skeleton_lab.errors import UserError
 from skeleton_lab.skeletons import NTU_25
 from skeleton_lab.train.metrics import top_k_accuracy
@@ -24,7 +24,8 @@ class Feeder(Dataset):
     """Clips of two bodies and 25 joints, cropped and resized over time.
 
     Args:
-        data_path: archive with `x_<split>` and `y_<split>`, clips as (N, T, 150) or (N, C, T, V, M).
+        data_path: archive with `x_<split>` and `y_<split>`: clips as (N, T, 150), as (N, C, T, V, M), or packed
+            (dataset_tools/pack_npz.py).
         label_path: refused; the labels are in the archive.
         p_interval: share of a clip's valid frames to use: one number for the middle part (testing), or two for a random
             part between those shares and at least 64 frames long (training).
@@ -67,7 +68,7 @@ class Feeder(Dataset):
         self.window_size = _window(window_size)
         self.p_interval = _shares(p_interval)
         self.split, self.random_rot, self.bone, self.vel = split, random_rot, bone, vel
-        opened = open_split(data_path, split)
+        opened = open_clips(data_path, split)
         self._reader = SpanReader(opened, in_memory=not use_mmap)
         self.label = opened.labels[:NUM_DEBUG_SAMPLES if debug else None]
         self.sample_name = [f"{split}_{row}" for row in range(len(self.label))]

@@ -46,11 +46,6 @@ class Resampling(NamedTuple):
         return Resampling(self.lower[clips], self.upper[clips], self.weight[clips])
 
 
-def nonempty_frames(frames: np.ndarray) -> np.ndarray:
-    """Return (T,) bool: which frames of one clip (T, ...) hold any number but zero (NaN counts as one)."""
-    return (frames.reshape(len(frames), -1) != 0).any(axis=1)
-
-
 def centre_spans(num_valid: np.ndarray, share: float) -> Spans:
     """Return the middle `share` of the first `num_valid` (N,) frames of each clip: what testing uses."""
     first = np.floor((1 - share) * num_valid / 2).astype(np.int64)

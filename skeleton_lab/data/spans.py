@@ -7,17 +7,22 @@ gather, wherever they lie.
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
+from skeleton_lab.data import layouts
 from skeleton_lab.data.clips import Resampling, mix_frames
-from skeleton_lab.data.layouts import CONVERTED, NUM_BODIES, NUM_COORDINATES, NUM_JOINTS, Split, require_finite
+from skeleton_lab.data.layouts import CONVERTED, NUM_BODIES, NUM_COORDINATES, NUM_JOINTS, Split
+from skeleton_lab.data.packed import ABSENT, PACKED, PackedSplit, is_packed, occupancy, open_packed
 from skeleton_lab.errors import UserError
 
 UNKNOWN = -1
+MAX_RESIDENT_BYTES = 64 << 20  # of the file's pages that stay in this process's address space
 
 
 class Tracks(NamedTuple):
@@ -28,14 +33,26 @@ class Tracks(NamedTuple):
     body: np.ndarray
 
 
+def open_clips(path: str | Path, split: str) -> Split | PackedSplit:
+    """Open one split of an NTU archive, whichever of the three layouts it is in.
+
+    Raises:
+        UserError: as `layouts.open_split` and `packed.open_packed`.
+    """
+    if split in layouts.SPLITS and is_packed(path, split):
+        return open_packed(path, split)
+    return layouts.open_split(path, split)
+
+
 class SpanReader:
     """Reads clips of one split.
 
     What a clip holds (how many frames, which bodies, only finite numbers) is found when it is first asked for, and
-    remembered by all processes that share this object (loader workers) at once.
+    remembered by all processes that share this object (loader workers) at once. Pages of the file that have been read
+    are let go again every 64 MiB: they stay in the system's cache, but do not count as this process's memory.
     """
 
-    def __init__(self, split: Split, in_memory: bool = False) -> None:
+    def __init__(self, split: Split | PackedSplit, in_memory: bool = False) -> None:
         """Read `split` from its file as clips are asked for, or all of it now (`in_memory`)."""
         self._split, self._in_memory = split, in_memory
         self._num_valid = torch.full((split.num_clips,), UNKNOWN, dtype=torch.int32).share_memory_()
@@ -43,12 +60,15 @@ class SpanReader:
         self._open()
 
     def _open(self) -> None:
-        self._array = np.array(self._split.array) if self._in_memory else np.asarray(self._split.array)
-        self._rows = _flat_rows(self._array, self._split)
+        array = np.array(self._split.array) if self._in_memory else self._split.array
+        rows = {PACKED: _PackedRows, CONVERTED: _ConvertedRows}.get(self._split.layout, _KaggleRows)
+        self._rows = rows(self._split, np.asarray(array))
+        self._mapping = array.base if isinstance(array.base, mmap.mmap) else None
+        self._clip_bytes, self._touched_bytes = array.nbytes // self._split.num_clips, 0
 
     def __getstate__(self) -> dict[str, object]:
         """Leave the clips out: another process opens the file itself."""
-        return {name: value for name, value in vars(self).items() if name not in ("_array", "_rows")}
+        return {name: value for name, value in vars(self).items() if name not in ("_rows", "_mapping")}
 
     def __setstate__(self, state: dict[str, object]) -> None:
         vars(self).update(state)
@@ -63,53 +83,92 @@ class SpanReader:
         known = self._num_valid.numpy()
         for index in indices:
             if known[index] == UNKNOWN:
-                self._look_at(index)
+                num_valid, self._present.numpy()[index] = self._rows.look_at(index)
+                known[index] = num_valid  # last: other processes take it for a sign
+                self._touch(1)
         return known[list(indices)].astype(np.int64)
 
     def resized(self, indices: Sequence[int], plan: Resampling) -> Tracks:
         """Return the bodies of the clips at `indices` (N,), resized as planned; ask for `num_valid` of them first."""
         clip, body = np.nonzero(self._present.numpy()[list(indices)])
-        read = self._read_converted if self._split.layout == CONVERTED else self._read_rows
-        return Tracks(read(np.asarray(indices), clip, body, plan), clip, body)
+        tracks = Tracks(self._rows.read(np.asarray(indices), clip, body, plan), clip, body)
+        self._touch(len(indices))
+        return tracks
 
-    def _look_at(self, index: int) -> None:
+    def _touch(self, num_clips: int) -> None:
+        self._touched_bytes += num_clips * self._clip_bytes
+        if self._touched_bytes > MAX_RESIDENT_BYTES and self._mapping is not None:
+            if hasattr(mmap, "MADV_DONTNEED"):
+                self._mapping.madvise(mmap.MADV_DONTNEED)
+            self._touched_bytes = 0
+
+
+class _KaggleRows:
+    """(N, T, M*V*C): a row is a body in a frame."""
+
+    row_values = NUM_JOINTS * NUM_COORDINATES
+
+    def __init__(self, split: Split, array: np.ndarray) -> None:
+        self._split, self._array, self._flat = split, array, _flat_rows(array, self.row_values, split.path)
+
+    def look_at(self, index: int) -> tuple[int, np.ndarray]:
+        """Return a clip's number of frames that are not empty and which bodies are in it (M,); refuse NaN."""
         clip = self._array[index]
-        require_finite(clip, self._split.path, self._split.split, index)
-        if self._split.layout == CONVERTED:  # (C, T, V, M)
-            occupied = (clip != 0).any(axis=2).any(axis=0)  # (T, M)
-        else:  # (T, M*V*C)
-            occupied = (clip != 0).reshape(len(clip), NUM_BODIES, -1).any(axis=2)
-        self._present.numpy()[index] = occupied.any(axis=0)
-        self._num_valid.numpy()[index] = occupied.any(axis=1).sum()  # last: other processes take it for a sign
+        layouts.require_finite(clip, self._split.path, self._split.split, index)
+        occupied = occupancy(clip, self._split.layout)
+        return int(occupied.any(axis=1).sum()), occupied.any(axis=0)
 
-    def _read_rows(self, indices: np.ndarray, clip: np.ndarray, body: np.ndarray, plan: Resampling) -> np.ndarray:
-        """Return (K, T, V, C) from the Kaggle layout, where a row is a body in a frame."""
-        first = indices[clip] * self._split.num_frames  # (K,), in frames
-        lower, upper = (self._take((first[:, None] + frames[clip]) * NUM_BODIES + body[:, None])
-                        for frames in (plan.lower, plan.upper))
+    def read(self, indices: np.ndarray, clip: np.ndarray, body: np.ndarray, plan: Resampling) -> np.ndarray:
+        """Return tracks (K, T, V, C): of `body` (K,) in the clips at positions `clip` (K,) of `indices` (N,)."""
+        first = (indices[clip] * (self._split.num_frames * NUM_BODIES) + body)[:, None]  # (K, 1)
+        lower, upper = (_take(self._flat, first + NUM_BODIES * frames[clip]) for frames in (plan.lower, plan.upper))
         return mix_frames(lower, upper, plan.weight[clip]).reshape(*lower.shape[:2], NUM_JOINTS, NUM_COORDINATES)
 
-    def _read_converted(self, indices: np.ndarray, clip: np.ndarray, body: np.ndarray, plan: Resampling) -> np.ndarray:
-        """Return (K, T, V, C) from the converted layout, where a row is one coordinate of both bodies in a frame."""
+
+class _ConvertedRows(_KaggleRows):
+    """(N, C, T, V, M): a row is one coordinate of both bodies in a frame."""
+
+    row_values = NUM_JOINTS * NUM_BODIES
+
+    def read(self, indices: np.ndarray, clip: np.ndarray, body: np.ndarray, plan: Resampling) -> np.ndarray:
         first = (indices[:, None] * NUM_COORDINATES + np.arange(NUM_COORDINATES)) * self._split.num_frames  # (N, C)
-        lower, upper = (self._take(first[..., None] + frames[:, None]) for frames in (plan.lower, plan.upper))
+        lower, upper = (_take(self._flat, first[..., None] + frames[:, None]) for frames in (plan.lower, plan.upper))
         weight = np.repeat(plan.weight[:, None], NUM_COORDINATES, axis=1)
         mixed = mix_frames(lower, upper, weight).reshape(*lower.shape[:3], NUM_JOINTS, NUM_BODIES)  # (N, C, T, V, M)
         return np.ascontiguousarray(mixed.transpose(0, 4, 2, 3, 1)[clip, body])  # (K, T, V, C)
 
-    def _take(self, places: np.ndarray) -> np.ndarray:
-        """Return the rows at `places` (...,) as (..., values of a row) float32."""
-        return np.take(self._rows, places).view(np.float32).reshape(*places.shape, self._rows.itemsize // 4)
+
+class _PackedRows:
+    """(R, V*C): a row is a body in a frame, rows of a track lie together."""
+
+    def __init__(self, split: PackedSplit, array: np.ndarray) -> None:
+        self._split, self._array = split, array
+        self._flat = _flat_rows(array, NUM_JOINTS * NUM_COORDINATES, split.path)
+
+    def look_at(self, index: int) -> tuple[int, np.ndarray]:
+        length, first_rows = int(self._split.num_valid[index]), self._split.first_rows[index]
+        for first in first_rows[first_rows != ABSENT]:
+            layouts.require_finite(self._array[first:first + length], self._split.path, self._split.split, index)
+        return length, (first_rows != ABSENT) & (length > 0)
+
+    def read(self, indices: np.ndarray, clip: np.ndarray, body: np.ndarray, plan: Resampling) -> np.ndarray:
+        first = self._split.first_rows[indices[clip], body][:, None]  # (K, 1)
+        lower, upper = (_take(self._flat, first + frames[clip]) for frames in (plan.lower, plan.upper))
+        return mix_frames(lower, upper, plan.weight[clip]).reshape(*lower.shape[:2], NUM_JOINTS, NUM_COORDINATES)
 
 
-def _flat_rows(array: np.ndarray, split: Split) -> np.ndarray:
-    """View (N, T, M*V*C) as rows of V*C, (N, C, T, V, M) as rows of V*M; a row is one item, to be moved in one piece.
+def _take(rows: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Return the rows at `places` (...,) as (..., values of a row) float32."""
+    return np.take(rows, places).view(np.float32).reshape(*places.shape, rows.itemsize // 4)
+
+
+def _flat_rows(array: np.ndarray, row_values: int, path: Path) -> np.ndarray:
+    """View an array as rows of so many values; a row is one item, to be moved in one piece.
 
     Raises:
         UserError: the array is in Fortran order, where rows are scattered.
     """
     if not array.flags.c_contiguous:
-        raise UserError(f"{split.path}: '{split.header.data.key}' is in Fortran order, which cannot be read clip by "
-                        "clip; save it again from numpy.ascontiguousarray(...)")
-    row_values = NUM_JOINTS * (NUM_BODIES if split.layout == CONVERTED else NUM_COORDINATES)
+        raise UserError(f"{path}: its clips are in Fortran order, which cannot be read clip by clip; save them again "
+                        "from numpy.ascontiguousarray(...)")
     return array.reshape(-1, row_values).view(f"V{row_values * array.itemsize}")[:, 0]

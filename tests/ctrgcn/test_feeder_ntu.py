@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -50,8 +52,21 @@ def to_converted(data):
 
 
 @pytest.fixture(scope="module")
-def archives(tmp_path_factory):
-    """The same made-up clips in both layouts, with their arrays."""
+def run_packing():
+    """Return a function that packs an archive and returns the new one's path."""
+
+    def pack(path):
+        packed = path.with_name("packed.npz")
+        subprocess.run([sys.executable, ROOT / "dataset_tools" / "pack_npz.py", "--input", path, "--output", packed],
+                       check=True, capture_output=True)
+        return packed
+
+    return pack
+
+
+@pytest.fixture(scope="module")
+def archives(tmp_path_factory, run_packing):
+    """The same made-up clips in all layouts, with their arrays."""
     folder = tmp_path_factory.mktemp("made_up")
     rng = np.random.default_rng(7)
     data, labels = made_up_clips(rng), rng.integers(0, 60, NUM_CLIPS)
@@ -60,6 +75,7 @@ def archives(tmp_path_factory):
     np.savez(paths["kaggle"], x_train=data, y_train=one_hot, x_test=data[:9], y_test=one_hot[:9])
     np.savez(paths["converted"], x_train=to_converted(data), y_train=labels,
              x_test=to_converted(data[:9]), y_test=labels[:9])
+    paths["packed"] = run_packing(paths["kaggle"])
     return paths, data, labels
 
 
@@ -120,6 +136,7 @@ def test_items_batches_and_layouts_agree_to_the_bit(feeder_class, archives, opti
         items = np.stack([feeder[index][0] for index in indices])
         np.testing.assert_array_equal(items, batches[layout])
     np.testing.assert_array_equal(batches["kaggle"], batches["converted"])
+    np.testing.assert_array_equal(batches["kaggle"], batches["packed"])
 
 
 def test_empty_clip_is_zeros(feeder_class, archives):
@@ -136,13 +153,28 @@ def test_options_do_what_they_say(feeder_class, archives):
     assert feeder.p_interval == (0.95,)
     with pytest.raises(IndexError):
         feeder[100]
-    in_memory = feeder_class(path, split="test", window_size=10, use_mmap=False)
+
+
+@pytest.mark.parametrize("layout", ["kaggle", "converted", "packed"])
+def test_in_memory_or_mapped_is_the_same(feeder_class, archives, layout):
+    path = str(archives[0][layout])
+    in_memory = feeder_class(path, **TESTING, use_mmap=False)
     assert in_memory.sample_name[-1] == "test_8"
-    np.testing.assert_array_equal(in_memory[2][0], feeder_class(path, split="test", window_size=10)[2][0])
+    np.testing.assert_array_equal(in_memory[2][0], feeder_class(path, **TESTING)[2][0])
 
 
-def test_feeder_travels_to_another_process(feeder_class, archives):
+def test_pages_are_let_go_and_read_again(feeder_class, archives, monkeypatch):
+    from skeleton_lab.data import spans
+    monkeypatch.setattr(spans, "MAX_RESIDENT_BYTES", 1)
     feeder = feeder_class(str(archives[0]["kaggle"]), **TESTING)
+    first = feeder.get_batch(range(9))[0]
+    assert torch.equal(first, feeder.get_batch(range(9))[0])
+    assert first.any()
+
+
+@pytest.mark.parametrize("layout", ["kaggle", "converted", "packed"])
+def test_feeder_travels_to_another_process(feeder_class, archives, layout):
+    feeder = feeder_class(str(archives[0][layout]), **TESTING)
     sent = pickle.dumps(feeder)
     assert len(sent) < 20_000
     np.testing.assert_array_equal(pickle.loads(sent)[1][0], feeder[1][0])
