@@ -1,12 +1,16 @@
-"""Disentangled multi-scale graph convolution (MS-G3D section 3.2), over joints or over the joints of a window."""
+"""Disentangled multi-scale graph convolution (MS-G3D section 3.2), over the joints of a frame or of a window."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.mlp import MLP
+from model.operators import ConvOptions, WindowGraphConv, WindowGraphConvNormRelu
+from model.windows import Windows, rows_to_maps
+from skeleton_lab.norm import Moments, update_running
 from skeleton_lab.skeletons import hop_distance, normalize_symmetric
 
 # Every trained residual adjacency starts in U(-A_RES_BOUND, A_RES_BOUND): next to nothing, but not the same.
@@ -24,26 +28,49 @@ def scale_stack(adjacency: np.ndarray, num_scales: int) -> Tensor:
     return torch.from_numpy(np.concatenate(scales))
 
 
-class MultiScaleGraphConv(nn.Module):
-    """Aggregate over K scales, mix the K*C_in channels: (B, C_in, T, V) -> (B, C_out, T, V).
+class ScaleAggregation(nn.Module):
+    """The parameters of a multi-scale graph convolution over the w*V nodes of sliding windows, and the convolution.
 
     Args:
-        adjacency: (V, V) binary.
+        adjacency: (w*V, w*V) binary.
         num_scales: K.
-        activation: end with a ReLU.
     """
 
-    def __init__(self, adjacency: np.ndarray, num_scales: int, in_channels: int, out_channels: int,
-                 activation: bool = True) -> None:
+    def __init__(self, adjacency: np.ndarray, windows: Windows, num_scales: int, in_channels: int,
+                 out_channels: int) -> None:
         super().__init__()
-        self.num_scales = num_scales
+        self.windows = windows
         stack = scale_stack(adjacency, num_scales)
-        self.register_buffer("A_powers", stack, persistent=False)  # (K*V, V)
+        self.register_buffer("A_powers", stack, persistent=False)  # (K*w*V, w*V)
         self.A_res = nn.Parameter(torch.empty_like(stack).uniform_(-A_RES_BOUND, A_RES_BOUND))
-        self.mlp = MLP(num_scales * in_channels, out_channels, activation)
+        self.mlp = MLP(num_scales * in_channels, out_channels)
+
+    def aggregate(self, x: Tensor, map_weight: Tensor | None = None, map_bias: Tensor | None = None,
+                  keep: bool = True) -> Tensor:
+        """Return aggregation, 1x1 convolution, BatchNorm and ReLU of x (B, C_in, T, V) as rows (T'*B*V*w, C).
+
+        With a linear map (C_out, w*C) and (C_out): the map of each joint's w rows, (T'*B*V, C_out).
+
+        Args:
+            keep: keep the rows in front of the BatchNorm for the backward pass, or compute them again.
+        """
+        stack, norm = self.A_powers + self.A_res, self.mlp.norm
+        if norm.training:
+            rows, *moments = WindowGraphConvNormRelu.apply(
+                x, stack, self.mlp.weight, self.mlp.bias, norm.weight, norm.bias, map_weight, map_bias,
+                ConvOptions(self.windows, norm.eps, keep))
+            nodes = self.windows.count(x.shape[2]) * self.windows.size * x.shape[3]
+            update_running([norm], Moments(*moments), len(x) * nodes)
+            return rows
+        rows = WindowGraphConv.apply(x, stack, *self.mlp.folded(), self.windows).relu_()
+        return rows if map_weight is None else F.linear(rows.view(-1, map_weight.shape[1]), map_weight, map_bias)
+
+
+class MultiScaleGraphConv(ScaleAggregation):
+    """Aggregate over K scales, mix the channels, BatchNorm, ReLU: (B, C_in, T, V) -> (B, C_out, T, V)."""
+
+    def __init__(self, adjacency: np.ndarray, num_scales: int, in_channels: int, out_channels: int) -> None:
+        super().__init__(adjacency, Windows(size=1, stride=1), num_scales, in_channels, out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        n, c, t, v = x.shape
-        support = torch.einsum("wu,nctu->nctw", self.A_powers + self.A_res, x)  # (B, C, T, K*V)
-        support = support.view(n, c, t, self.num_scales, v).permute(0, 3, 1, 2, 4)  # (B, K, C, T, V)
-        return self.mlp(support.reshape(n, self.num_scales * c, t, v))
+        return rows_to_maps(self.aggregate(x), len(x), x.shape[3])

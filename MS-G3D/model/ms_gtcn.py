@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
 
-from model.ms_gcn import MultiScaleGraphConv
+from model.ms_gcn import ScaleAggregation
+from model.windows import Windows
 
 
 def window_adjacency(adjacency: np.ndarray, window: int) -> np.ndarray:
@@ -18,25 +16,9 @@ def window_adjacency(adjacency: np.ndarray, window: int) -> np.ndarray:
     return np.tile(adjacency, (window, window))
 
 
-class UnfoldTemporalWindows(nn.Module):
-    """(B, C, T, V) -> (B, C, T', w*V): the window around every `stride`-th frame, zeros beyond both ends."""
+class SpatialTemporalGraphConv(ScaleAggregation):
+    """Multi-scale graph convolution over the tiled graph of each window; its ReLU is left to the collapse."""
 
-    def __init__(self, window: int, stride: int) -> None:
-        super().__init__()
-        self.window, self.stride = window, stride
-
-    def forward(self, x: Tensor) -> Tensor:
-        pad = (self.window - 1) // 2
-        windows = F.pad(x, (0, 0, pad, pad)).unfold(2, self.window, self.stride)  # (B, C, T', V, w)
-        return windows.transpose(3, 4).flatten(3)
-
-
-class SpatialTemporalGraphConv(MultiScaleGraphConv):
-    """Multi-scale graph convolution over the tiled graph of a window: (B, C, T', w*V) -> (B, C_out, T', w*V)."""
-
-    def __init__(self, adjacency: np.ndarray, window: int, num_scales: int, in_channels: int,
+    def __init__(self, adjacency: np.ndarray, windows: Windows, num_scales: int, in_channels: int,
                  out_channels: int) -> None:
-        super().__init__(window_adjacency(adjacency, window), num_scales, in_channels, out_channels, activation=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(super().forward(x))
+        super().__init__(window_adjacency(adjacency, windows.size), windows, num_scales, in_channels, out_channels)

@@ -12,10 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from model.ms_gcn import MultiScaleGraphConv
-from model.ms_gtcn import SpatialTemporalGraphConv, UnfoldTemporalWindows
+from model.ms_gtcn import SpatialTemporalGraphConv
 from model.ms_tcn import ms_tcn
+from model.operators import Norm
+from model.windows import Windows, rows_to_maps
 from skeleton_lab.errors import UserError
 from skeleton_lab.layers import bodies_to_batch
+from skeleton_lab.norm import Moments, folded, update_running
+from skeleton_lab.recompute import recomputed
 from skeleton_lab.train.imports import construct
 
 WINDOWS = (3, 5)
@@ -37,33 +41,48 @@ def stage_plan(in_channels: int) -> tuple[Stage, ...]:
 
 
 class MS_G3D(nn.Module):
-    """One window size: windows, graph convolution over them, collapse: (B, C, T, V) -> (B, C_out, ceil(T/s), V)."""
+    """One window size: graph convolution over windows, then their collapse into one frame each, and BatchNorm.
+
+    (B, C_in, T, V) -> rows (T'*B*V, C_out), T' = ceil(T / stride).
+    """
 
     def __init__(self, stage: Stage, adjacency: np.ndarray, num_scales: int, window: int) -> None:
         super().__init__()
-        self.window = window
-        self.gcn3d = nn.Sequential(
-            UnfoldTemporalWindows(window, stage.stride),
-            SpatialTemporalGraphConv(adjacency, window, num_scales, stage.in_channels, stage.embed_channels))
+        convolution = SpatialTemporalGraphConv(adjacency, Windows(window, stage.stride), num_scales,
+                                               stage.in_channels, stage.embed_channels)
+        self.gcn3d = nn.ModuleDict({"1": convolution})  # "0", the unfolding, has no parameters
         self.out_conv = nn.Conv3d(stage.embed_channels, stage.out_channels, (1, window, 1))
         self.out_bn = nn.BatchNorm2d(stage.out_channels)
+        # Where the input is narrow, the wide rows are cheap to compute again.
+        self.keep = stage.in_channels >= stage.embed_channels
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.gcn3d(x)  # (B, C, T', w*V)
-        n, c, t, nodes = x.shape
-        x = self.out_conv(x.view(n, c, t, self.window, nodes // self.window)).squeeze(3)  # (B, C_out, T', V)
-        return self.out_bn(x)
+        weight = self.out_conv.weight.flatten(2).transpose(1, 2).flatten(1)  # (C_out, w*C)
+        bias, norm = self.out_conv.bias, self.out_bn
+        if not norm.training:
+            scale, shift = folded([norm])
+            return self.gcn3d["1"].aggregate(x, weight * scale.unsqueeze(1), bias * scale + shift, self.keep)
+        rows = self.gcn3d["1"].aggregate(x, weight, bias, self.keep)
+        rows, *moments = Norm.apply(rows, norm.weight, norm.bias, norm.eps)
+        update_running([norm], Moments(*moments), len(rows))
+        return rows
 
 
 class MultiWindowG3D(nn.Module):
-    """The sum of the pathways of windows 3 and 5."""
+    """The sum of the pathways of windows 3 and 5: (B, C_in, T, V) -> (B, C_out, T', V).
+
+    Attributes:
+        recompute: keep nothing inside the pathways for the backward pass, which runs them again.
+    """
 
     def __init__(self, stage: Stage, adjacency: np.ndarray, num_scales: int) -> None:
         super().__init__()
         self.gcn3d = nn.ModuleList([MS_G3D(stage, adjacency, num_scales, window) for window in WINDOWS])
+        self.recompute = False
 
     def forward(self, x: Tensor) -> Tensor:
-        return sum(pathway(x) for pathway in self.gcn3d)
+        rows = [recomputed(pathway, x) if self.recompute else pathway(x) for pathway in self.gcn3d]
+        return rows_to_maps(sum(rows), len(x), x.shape[3])
 
 
 class Model(nn.Module):
@@ -95,17 +114,30 @@ class Model(nn.Module):
                 ms_tcn(stage.out_channels, stage.out_channels, activation=False)))
             self.add_module(f"tcn{number}", ms_tcn(stage.out_channels, stage.out_channels))
         self.num_stages = len(plan)
+        self.memory_friendly = False
         self.fc = nn.Linear(plan[-1].out_channels, num_class)
 
+    def set_memory_friendly(self, enabled: bool) -> None:
+        """Keep only the input of each pathway for the backward pass, which runs the pathways again. Same results."""
+        self.memory_friendly = enabled
+        for module in self.modules():
+            if isinstance(module, MultiWindowG3D):
+                module.recompute = enabled
+
     def forward(self, clips: Tensor) -> Tensor:
+        run = recomputed if self.memory_friendly else _run
         num_clips = clips.shape[0]
         x = bodies_to_batch(clips, self.data_bn)  # (B, C, T, V)
         for number in range(1, self.num_stages + 1):
             spatial, unified = self.get_submodule(f"sgcn{number}"), self.get_submodule(f"gcn3d{number}")
-            x = torch.relu(spatial(x) + unified(x))
-            x = self.get_submodule(f"tcn{number}")(x)
+            x = torch.relu_(run(spatial, x) + unified(x))
+            x = run(self.get_submodule(f"tcn{number}"), x)
         features = x.mean(dim=(2, 3)).view(num_clips, -1, x.shape[1]).mean(dim=1)  # (N, C)
         return self.fc(features)
+
+
+def _run(block: nn.Module, x: Tensor) -> Tensor:
+    return block(x)
 
 
 def graph_adjacency(graph: str, num_point: int) -> np.ndarray:
