@@ -63,16 +63,16 @@ class _Family:
 _FAMILIES = (
     _Family("swing arms sideways", {"right arm out": 0.9}, {"left arm out": 0.9}),
     _Family("swing legs", {"right leg forward": 0.6}, {"left leg forward": 0.6}),
-    _Family("bow and twist", {"trunk forward": 0.45}, {"trunk turn": 0.7}),
-    _Family("swing right arm and leg", {"right arm forward": 1.0}, {"right leg out": 0.5}),
-    _Family("swing arms forward", {"right arm forward": 1.0}, {"left arm forward": 1.0}),
-    _Family("swing left arm and leg", {"left arm forward": 1.0}, {"left leg out": 0.5}),
-    _Family("bend elbows", {"right elbow": 0.9}, {"left elbow": 0.9}),
+    _Family("bow and twist", {"trunk forward": 0.5}, {"trunk turn": 0.8}),
     _Family("crouch and spread arms", {"crouch": 0.5}, {"right arm out": 0.8, "left arm out": -0.8}),
+    _Family("step aside and wave", {"step right": 0.35}, {"right arm out": 0.9}),
+    _Family("hop and shake head", {"jump": 0.25}, {"head turn": 0.7}),
+    _Family("swing left arm and leg", {"left arm forward": 1.0}, {"left leg out": 0.5}),
+    _Family("bend elbows", {"right elbow": 1.1}, {"left elbow": 1.1}),
+    _Family("swing arms forward", {"right arm forward": 1.0}, {"left arm forward": 1.0}),
+    _Family("swing right arm and leg", {"right arm forward": 1.0}, {"right leg out": 0.5}),
+    _Family("step and reach", {"step forward": 0.3}, {"left arm forward": 0.9}),
     _Family("sway and nod", {"trunk right": 0.35}, {"head forward": 0.5}),
-    _Family("step aside and wave", {"step right": 0.25}, {"right arm out": 0.9}),
-    _Family("step and reach", {"step forward": 0.25}, {"left arm forward": 0.9}),
-    _Family("hop and shake head", {"jump": 0.15}, {"head turn": 0.7}),
 )
 
 
