@@ -1,0 +1,134 @@
+"""Rows as text, JSON and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from skeleton_lab.bench.capacity import MARGIN
+from skeleton_lab.bench.recipes import NTU60_EPOCH_CLIPS, RECIPES, Recipe
+
+Row = Mapping[str, Any]
+CHECKS = Path(__file__).with_name("checked_predictions.json")
+
+_NOT_IN_CSV = ("footprint",)
+
+
+def measurements(rows: Sequence[Row]) -> str:
+    """Return the table of what was measured, one line a model, failures included."""
+    memory = "allocated / reserved MiB" if any("peak_allocated_mib" in row for row in rows) else "resident MiB"
+    header = ("model", "T", "batch", "format", "parameters", "GFLOPs/clip", "step ms (least to most)", "clips/s",
+              memory)
+    return aligned([header, *(_measured(row) for row in rows)])
+
+
+def _measured(row: Row) -> tuple[str, ...]:
+    if row["status"] != "ok":
+        return (row["model"], f"{row['status']}: {row['error']}")
+    passes = row["batch_size"] // row["forward_batch_size"]
+    batch = f"{passes} x {row['forward_batch_size']}" if passes > 1 else str(row["batch_size"])
+    if "peak_allocated_mib" in row:
+        memory = f"{row['peak_allocated_mib']:,.0f} / {row['peak_reserved_mib']:,.0f}"
+    else:
+        memory = f"{row['peak_resident_mib']:,.0f}"
+    return (row["model"], str(row["num_frames"]), batch, row["precision"], f"{row['parameters']:,}",
+            f"{row['gflops_per_clip']:.2f}", f"{row['step_ms']:,.1f} ({row['step_ms_least']:,.1f} to "
+            f"{row['step_ms_most']:,.1f})", speed(row), memory)
+
+
+def verdicts(rows: Sequence[Row], markdown: bool = False) -> str:
+    """Return the table of verdicts, one line a model that got one; as Markdown for a README."""
+    header = ("model", "recipe", "peak GB", "largest batch", "clips/s", "epoch", "whole recipe", "verdict")
+    lines = [header, *(_verdict(row) for row in rows if "verdict" in row)]
+    if not markdown:
+        return aligned(lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in (header, ("---",) * len(header), *lines[1:]))
+
+
+def _verdict(row: Row) -> tuple[str, ...]:
+    word = " ".join((row["verdict"], *row["verdict_flags"]))
+    peak, timed = row.get("recipe_peak_bytes"), row["status"] == "ok"
+    return (row["model"], recipe_text(RECIPES[row["model"]]), f"{peak / 1e9:.2f}" if peak else "-",
+            str(row["largest_batch"]), speed(row) if timed else "-",
+            duration(row["epoch_s"]) if timed else "-", duration(row["recipe_s"]) if timed else "-", word)
+
+
+def speed(row: Row) -> str:
+    """Return clips/s, with decimals where they matter."""
+    return f"{row['clips_per_s']:,.{0 if row['clips_per_s'] >= 100 else 1 if row['clips_per_s'] >= 10 else 2}f}"
+
+
+def recipe_text(recipe: Recipe) -> str:
+    """Return a recipe in short: clips per step, frames, epochs."""
+    passes = recipe.batch_size // recipe.forward_batch_size
+    batch = f"{passes} x {recipe.forward_batch_size}" if passes > 1 else str(recipe.batch_size)
+    return f"{batch} clips, T {recipe.num_frames}, {recipe.epochs} epochs"
+
+
+def duration(seconds: float) -> str:
+    """Return a duration in its natural unit."""
+    for unit, length_s in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length_s:
+            return f"{seconds / length_s:,.1f} {unit}"
+    return f"{seconds:,.1f} s"
+
+
+def aligned(lines: Sequence[Sequence[str]]) -> str:
+    """Return lines of cells as columns; a line with fewer cells than the first one ends where it ends."""
+    full = [line for line in lines if len(line) == len(lines[0])]
+    widths = [max(map(len, column)) for column in zip(*full, strict=True)]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=False)).rstrip()
+                     for line in lines)
+
+
+def verdict_heading(rows: Sequence[Row], amp: bool) -> str:
+    """Return what the verdict is about: the card, the precision, and how it was come by."""
+    budget_gb = next(row["budget_bytes"] for row in rows if "verdict" in row) / 1e9
+    predicted = any(row.get("predicted") for row in rows)
+    how = "predicted" if predicted else "searched on this card"
+    return f"Verdict for {budget_gb:.3g} GB of GPU memory, {'mixed precision (--half)' if amp else 'fp32'}; {how}"
+
+
+def notes(rows: Sequence[Row], device_name: str) -> list[str]:
+    """Return what must be known to read the verdict, a line each."""
+    lines = [f"largest batch: clips in one forward and backward pass. epoch: NTU-60 cross-subject, "
+             f"{NTU60_EPOCH_CLIPS:,} clips, at the clips/s measured here ({device_name}); loading data is not counted.",
+             "GB: 10^9 bytes. What a card sold as 8 GB has above that, the driver's own needs take."]
+    if any(row.get("predicted") for row in rows):
+        lines.append(f"No GPU was used: memory is a prediction, from the tensors alive in two small steps on this CPU, "
+                     f"and must leave {MARGIN:.0%} free. {accuracy_text(load_checks())}")
+    return lines
+
+
+def load_checks() -> list[dict[str, Any]]:
+    """Return the comparisons of predicted with measured bytes that benchmarks/memory_prediction.py made."""
+    return json.loads(CHECKS.read_text()) if CHECKS.exists() else []
+
+
+def accuracy_text(checks: Sequence[Mapping[str, Any]]) -> str:
+    """Say how far off predictions were, on CPUs and on GPUs, or that they were not checked there."""
+    def worst(kind: str) -> str:
+        errors = [abs(c["predicted_bytes"] / c["measured_bytes"] - 1) for c in checks if c["device_type"] == kind]
+        return f"off by at most {max(errors):.1%} at {len(errors)} points" if errors else "not checked yet"
+
+    return f"Predictions, where checked: on a CPU (bytes kept by autograd) {worst('cpu')}; on a GPU {worst('cuda')}."
+
+
+def to_json(rows: Sequence[Row], about: Mapping[str, Any]) -> str:
+    """Return all rows, and what they are about, as JSON."""
+    return json.dumps({**about, "rows": rows}, indent=2) + "\n"
+
+
+def to_csv(rows: Sequence[Row]) -> str:
+    """Return all rows as CSV, a column for every field that any of them has."""
+    fields = list(dict.fromkeys(name for row in rows for name in row if name not in _NOT_IN_CSV))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fields, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({name: " ".join(value) if isinstance(value, list) else value for name, value in row.items()})
+    return text.getvalue()

@@ -1,0 +1,66 @@
+"""Rows as text, JSON and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import pytest
+
+from skeleton_lab.bench import tables
+
+GOOD = {"model": "msg3d", "status": "ok", "num_frames": 300, "batch_size": 32, "forward_batch_size": 16,
+        "precision": "float32", "parameters": 3194595, "gflops_per_clip": 40.7, "step_ms": 500.0,
+        "step_ms_least": 490.0, "step_ms_most": 530.0, "clips_per_s": 64.0,
+        "peak_allocated_mib": 5000.0, "peak_reserved_mib": 5500.0,
+        "verdict": "tight", "verdict_flags": ["--memory-friendly"], "largest_batch": 21, "predicted": False,
+        "budget_bytes": 8 * 10**9, "epoch_s": 626.4, "recipe_s": 31320.0, "recipe_peak_bytes": 5.2e9,
+        "footprint": {"standing": 1}}
+BAD = {"model": "ctrgcn", "status": "failed", "error": "ImportError: no"}
+NONE_FITS = {"model": "gcn", "status": "out of memory", "error": "not even one clip", "verdict": "no",
+             "verdict_flags": [], "largest_batch": 0, "predicted": True, "budget_bytes": 10**6}
+
+
+def test_a_failed_model_leaves_a_row_and_the_others_intact():
+    good, bad = tables.measurements([GOOD, BAD]).splitlines()[1:]
+    assert good.split() == ["msg3d", "300", "2", "x", "16", "float32", "3,194,595", "40.70", "500.0", "(490.0", "to",
+                            "530.0)", "64.0", "5,000", "/", "5,500"]
+    assert bad == "ctrgcn  failed: ImportError: no"
+
+
+def test_verdicts_end_on_the_word_and_its_flags():
+    text = tables.verdicts([GOOD, BAD, NONE_FITS]).splitlines()
+    assert len(text) == 3
+    assert text[1].endswith("5.20     21             64.0     10.4 min  8.7 h         tight --memory-friendly")
+    assert text[2].endswith("no")
+    markdown = tables.verdicts([GOOD], markdown=True).splitlines()
+    assert all(line.count("|") == 9 for line in markdown) and len(markdown) == 3
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.5, "0.5 s"), (119, "119.0 s"), (120, "2.0 min"), (7200, "2.0 h"),
+                                               (172800, "2.0 days"), (864000, "10.0 days")])
+def test_durations(seconds, text):
+    assert tables.duration(seconds) == text
+
+
+def test_json_and_csv_hold_the_figures():
+    assert json.loads(tables.to_json([GOOD, BAD], {"torch": "2"}))["rows"] == [GOOD, BAD]
+    rows = list(csv.DictReader(io.StringIO(tables.to_csv([BAD, GOOD]))))
+    assert rows[0]["error"] == "ImportError: no" and rows[0]["clips_per_s"] == ""
+    assert rows[1]["clips_per_s"] == "64.0" and rows[1]["verdict_flags"] == "--memory-friendly"
+    assert "footprint" not in rows[0]
+
+
+def test_the_accuracy_of_predictions_is_what_the_checks_say():
+    checks = [{"device_type": "cpu", "predicted_bytes": 110, "measured_bytes": 100},
+              {"device_type": "cpu", "predicted_bytes": 95, "measured_bytes": 100}]
+    assert "off by at most 10.0% at 2 points; on a GPU not checked yet" in tables.accuracy_text(checks)
+    assert "on a CPU (bytes kept by autograd) not checked yet" in tables.accuracy_text([])
+
+
+def test_a_prediction_is_called_one():
+    assert "searched on this card" in tables.verdict_heading([GOOD], amp=False)
+    assert "predicted" in tables.verdict_heading([NONE_FITS], amp=True)
+    assert any("prediction" in line for line in tables.notes([NONE_FITS], "CPU"))
+    assert not any("prediction" in line for line in tables.notes([GOOD], "card"))
