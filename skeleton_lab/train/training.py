@@ -298,7 +298,8 @@ class Training:
         if config.warm_up_epoch:
             log(f"using warm up, epoch: {config.warm_up_epoch}")
         if not resumed:
-            log(f"Parameters:\n{pprint.pformat(vars(config))}\n")
+            log(f"Parameters:\n{pprint.pformat(vars(config))}\n", to_terminal=False)
+            print(f"Settings: {self.work_dir.path / 'config.yaml'}")
         log(self.spec.texts.parameters.format(count=self.setup.parameters))
 
     def _open_writers(self) -> dict[str, Any]:

@@ -56,9 +56,10 @@ class WorkDir:
                 path.unlink()
         shutil.rmtree(self.path / log_directory, ignore_errors=True)
 
-    def log(self, text: str, to_file: bool = True) -> None:
+    def log(self, text: str, to_terminal: bool = True) -> None:
         """Print a line and append it to `log.txt` as `[ <ctime> ] <text>`."""
-        print(text, flush=True)
-        if to_file and self.log_to_file:
+        if to_terminal:
+            print(text, flush=True)
+        if self.log_to_file:
             with open(self.path / "log.txt", "a", encoding="utf-8") as log:
                 log.write(f"[ {time.asctime()} ] {text}\n")
