@@ -29,7 +29,7 @@ class FixedLength:
 
     def __call__(self, clip: Tensor) -> Tensor:
         frames = np.ascontiguousarray(clip.numpy().transpose(1, 3, 2, 0))  # (T, M, V, C)
-        frames = frames[clips.nonempty_frames(frames)]
+        frames = frames[frames.any(axis=(1, 2, 3))]
         if len(frames) == 0:
             return clip.new_zeros(clip.shape[0], self.num_frames, *clip.shape[2:])
         resampled = self._resample(frames)  # (num_frames, M, V, C)

@@ -66,13 +66,13 @@ def test_both_trees_report_the_published_parameter_counts(run_script, tmp_path, 
 
 def test_the_verdict_comes_last_and_needs_no_gpu(workspace, run_script):
     """From scripts/, one level below the engine, as in an image; `--device cuda:0` and `--amp` as users type them."""
-    ran = run_script("scripts/benchmark_models.py", "--model", "gcn", "--steps", 1, "--device", "cuda:0", "--amp",
+    ran = run_script("scripts/benchmark_models.py", "--model", "mlp", "--steps", 1, "--device", "cuda:0", "--amp",
                      cwd=workspace, env={"CUDA_VISIBLE_DEVICES": ""})
     assert ran.returncode == 0, ran.stdout + ran.stderr
     lines = ran.stdout.splitlines()
     assert sum("using the CPU" in line for line in lines) == 1
     assert "prediction" in ran.stdout and "mixed precision" in ran.stdout
-    assert lines[-1].startswith("gcn") and lines[-1].endswith("comfortable")
+    assert lines[-1].startswith("mlp") and lines[-1].endswith("comfortable")
 
 
 def test_a_budget_decides_the_verdict(run_script, tmp_path):
