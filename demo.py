@@ -7,7 +7,9 @@ Needs no download and no GPU; about 4 minutes on two cores. Everything lands in 
 for judging the models: the data set is procedural, and small enough for a laptop.
 """
 
+import argparse
 import csv
+import os
 import shlex
 import subprocess
 import sys
@@ -16,28 +18,41 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 TREE = ROOT / "CTR-GCN"
-KAGGLE, CONVERTED = "demo/NTU60_CS.npz", "demo/NTU60_CS_ctrgcn.npz"
 STREAMS = {"joint": "bone=False", "bone": "bone=True"}
 
 
 def main() -> int:
+    args = parse_arguments()
     start = time.perf_counter()
+    out = args.output.resolve()
+    kaggle, converted = str(out / "NTU60_CS.npz"), str(out / "NTU60_CS_ctrgcn.npz")
     run("Generate a data set: 10 actions, subjects of the test never seen in training",
-        "dataset_tools/make_synthetic_ntu60.py", "--output", KAGGLE, "--overwrite")
-    run("Look into the archive", "dataset_tools/inspect_npz.py", "--path", KAGGLE)
+        "dataset_tools/make_synthetic_ntu60.py", "--output", kaggle, "--overwrite",
+        "--train", str(args.train_clips), "--test", str(args.test_clips))
+    run("Look into the archive", "dataset_tools/inspect_npz.py", "--path", kaggle)
     run("Convert it to the layout (N, C, T, V, M)",
-        "convert_ntu60_kaggle_to_ctrgcn.py", "--input", KAGGLE, "--output", CONVERTED, "--overwrite")
+        "convert_ntu60_kaggle_to_ctrgcn.py", "--input", kaggle, "--output", converted, "--overwrite")
     for stream, option in STREAMS.items():
+        option = f"{option},data_path={converted}"
         common = ("--config", "config/demo/default.yaml", "--test-feeder-args", option)
-        run(f"Train the {stream} stream", "main.py", *common, "--train-feeder-args", option,
-            "--work-dir", f"../demo/{stream}", "--overwrite", folder=TREE)
+        run(f"Train the {stream} stream", "main.py", *common, "--train-feeder-args", option, "--overwrite",
+            "--num-epoch", str(args.epochs), "--work-dir", str(out / stream), folder=TREE)
         run(f"Test the best weights of the {stream} stream on unseen subjects", "main.py", *common, "--phase", "test",
-            "--weights", f"../demo/{stream}/best.pt", "--save-score", "true", "--work-dir", f"../demo/{stream}_test",
-            folder=TREE)
-    fused = run("Ensemble of both streams", "ensemble.py", "--dataset", "ntu/xsub", "--labels", f"../{CONVERTED}",
-                "--joint-dir", "../demo/joint_test", "--bone-dir", "../demo/bone_test", folder=TREE)
-    print_table(fused, time.perf_counter() - start)
+            "--weights", str(out / stream / "best.pt"), "--save-score", "true",
+            "--work-dir", str(out / f"{stream}_test"), folder=TREE)
+    fused = run("Ensemble of both streams", "ensemble.py", "--dataset", "ntu/xsub", "--labels", converted,
+                "--joint-dir", str(out / "joint_test"), "--bone-dir", str(out / "bone_test"), folder=TREE)
+    print_table(out, fused, time.perf_counter() - start)
     return 0
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--output", type=Path, default=ROOT / "demo", help="folder for everything (default: demo)")
+    parser.add_argument("--train-clips", type=int, default=400, help="clips to train on (default: 400)")
+    parser.add_argument("--test-clips", type=int, default=200, help="clips to test on (default: 200)")
+    parser.add_argument("--epochs", type=int, default=5, help="epochs of each stream (default: 5)")
+    return parser.parse_args()
 
 
 def run(title: str, script: str, *arguments: str, folder: Path = ROOT) -> str:
@@ -58,24 +73,25 @@ def run(title: str, script: str, *arguments: str, folder: Path = ROOT) -> str:
     return "".join(lines)
 
 
-def print_table(fused: str, seconds: float) -> None:
+def print_table(out: Path, fused: str, seconds: float) -> None:
     """Print top-1, top-5 and speed of each stream and of the ensemble, and where to look further."""
     print(f"\n{'':10}{'top-1':>8}{'top-5':>8}{'training clips/s':>19}")
     for stream in STREAMS:
-        with open(ROOT / "demo" / stream / "history.csv", newline="") as file:
+        with open(out / stream / "history.csv", newline="") as file:
             epochs = list(csv.DictReader(file))
         speed = sum(float(row["clips_per_s"]) for row in epochs) / len(epochs)
-        top1, top5 = tested(stream)
+        top1, top5 = tested(out / f"{stream}_test")
         print(f"{stream:10}{top1:>7}%{top5:>7}%{speed:>19.1f}")
     top1, top5 = (line.split()[-1].rstrip("%") for line in fused.splitlines() if line.startswith("Top"))
     print(f"{'ensemble':10}{float(top1):>7.2f}%{float(top5):>7.2f}%")
-    print(f"\nDone in {seconds / 60:.1f} minutes. Pictures: demo/*/curves.png, demo/*/confusion_matrix.png; "
-          "curves: tensorboard --logdir demo")
+    shown = os.path.relpath(out)
+    print(f"\nDone in {seconds / 60:.1f} minutes. Pictures: {shown}/*/curves.png, {shown}/*/confusion_matrix.png; "
+          f"curves: tensorboard --logdir {shown}")
 
 
-def tested(stream: str) -> tuple[str, str]:
+def tested(folder: Path) -> tuple[str, ...]:
     """Return top-1 and top-5 (%) from the log of a stream's test."""
-    log = (ROOT / "demo" / f"{stream}_test" / "log.txt").read_text().splitlines()
+    log = (folder / "log.txt").read_text().splitlines()
     return tuple(next(line.split()[-1].rstrip("%") for line in reversed(log) if f"Top{k}:" in line) for k in (1, 5))
 
 

@@ -1,0 +1,19 @@
+"""The demo, cut down to seconds: every step runs, and the table stands at the end."""
+
+import re
+
+
+def test_the_whole_chain_ends_on_the_table(run_script, tmp_path):
+    done = run_script("demo.py", "--output", tmp_path, "--train-clips", "20", "--test-clips", "20", "--epochs", "1",
+                      timeout_s=600)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    for stream in ("joint", "bone"):
+        assert re.search(rf"^{stream} +\d+\.\d\d% +\d+\.\d\d% +\d+\.\d$", done.stdout, re.M), done.stdout[-1500:]
+        assert (tmp_path / stream / "curves.png").exists()
+    assert re.search(r"^ensemble +\d+\.\d\d% +\d+\.\d\d%$", done.stdout, re.M)
+
+
+def test_a_failing_step_ends_it_with_that_step_message(run_script, tmp_path):
+    (tmp_path / "file").write_text("")
+    done = run_script("demo.py", "--output", tmp_path / "file" / "demo")
+    assert done.returncode == 2 and "error: " in done.stderr and "Traceback" not in done.stderr
