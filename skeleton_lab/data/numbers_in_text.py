@@ -12,33 +12,23 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-# What a byte may be, one bit each.
-_SPACE, _NEWLINE, _DIGIT, _DOT, _SIGN, _LETTER, _OTHER_SPACE = 1, 2, 4, 8, 16, 32, 64
-_BREAK = _SPACE | _NEWLINE
-# What may follow it. A word with a letter in it (1e-5, nan) is looked at on its own, so a letter allows anything.
-_ANY = _BREAK | _DIGIT | _DOT | _SIGN | _LETTER
-_FOLLOWERS = {
-    _SPACE: _DIGIT | _DOT | _SIGN | _LETTER,
-    _NEWLINE: _DIGIT | _DOT | _SIGN | _LETTER,
-    _DIGIT: _BREAK | _DIGIT | _DOT | _LETTER,
-    _DOT: _DIGIT,
-    _SIGN: _DIGIT | _DOT | _LETTER,
-    _LETTER: _ANY,
-    _OTHER_SPACE: 0,
-}
+# What a byte may be, one bit each, and what may not follow it in a number. Letters and all else have no bit: a word with
+# one in it (1e-5, nan, 5%) is looked at on its own.
+_BREAK, _DIGIT, _DOT, _SIGN = 1, 2, 4, 8
+_NEVER_NEXT = {_BREAK: _BREAK, _DIGIT: _SIGN, _DOT: _BREAK | _DOT | _SIGN, _SIGN: _BREAK | _SIGN}
 
 
-def _kinds() -> bytes:
-    kinds = bytearray([_LETTER]) * 256
-    for characters, kind in ((b" ", _SPACE), (b"\n", _NEWLINE), (b"0123456789", _DIGIT), (b".", _DOT), (b"+-", _SIGN),
-                             (b"\t\v\f\r", _OTHER_SPACE)):
+def _codes() -> bytes:
+    """Return for each byte what it may be in the low half, and what must not follow it in the high half."""
+    codes = bytearray(256)
+    for characters, kind in ((b" \n", _BREAK), (b"0123456789", _DIGIT), (b".", _DOT), (b"+-", _SIGN)):
         for character in characters:
-            kinds[character] = kind
-    return bytes(kinds)
+            codes[character] = kind | _NEVER_NEXT[kind] << 4
+    return bytes(codes)
 
 
-_KIND_OF = _kinds()
-_FOLLOWERS_OF = bytes(_FOLLOWERS[kind] for kind in _KIND_OF)
+_CODE_OF = _codes()
+_OTHER_SPACE = b"\t\v\f\r"
 _NUMBER = re.compile(rb"[+-]?((\d+(\.\d+)?|\.\d+)(e[+-]?\d+)?|nan|inf(inity)?)", re.IGNORECASE)
 
 # Up to here a word's digits, read as one whole number, are exact in a float64, and so is the power of ten that
@@ -96,48 +86,65 @@ class Words:
         """Whether every word is a number: those without a letter are known to be, so it looks at the others."""
         return all(map(is_number, set(self.words(self.odd))))
 
-    def values(self, words: np.ndarray) -> np.ndarray:
-        """Return the words numbered `words` as float64, exactly as `float()` would. They must be numbers."""
-        ends, starts = self.ends[words], self.starts_of(words)
-        lengths = ends - starts
-        exact = (lengths <= _MAX_EXACT_WIDTH) & (ends >= _MAX_EXACT_WIDTH)
+    def values(self, lines: np.ndarray, count: int) -> np.ndarray:
+        """Return the first `count` words of `lines`, (n, count) float64, exactly as `float()` would.
+
+        They must be numbers, and the lines must have as many words.
+        """
+        last = np.concatenate(([-1], self.last_of_line[:-1]))[lines, None] + np.arange(count + 1)  # (n, count + 1)
+        around = np.where(last >= 0, self.ends[last], -1)
+        starts, ends = (around[:, :-1] + 1).ravel(), around[:, 1:].ravel()
+        dots = self.marks[self.breaks[last[:, 1:]] - 1].ravel()  # the mark before a word's end: its dot, if it has one
+        exact = (ends - starts <= _MAX_EXACT_WIDTH) & (ends >= _MAX_EXACT_WIDTH)
         if len(self.odd):
-            exact &= ~np.isin(words, self.odd)
-        width = int(np.max(lengths, where=exact, initial=1))
-        characters = np.frombuffer(self.text, np.uint8)
-        # (W, width): each word's characters, flush right; what is left of the word, its sign and its dot count as zero.
-        digits = sliding_window_view(characters, width)[np.maximum(ends - width, 0)]
-        digits -= np.uint8(ord("0"))  # wraps round to above 9 for anything but a digit
-        digits *= (digits <= 9) & (lengths.astype(np.uint8)[:, None] >= np.arange(width, 0, -1, dtype=np.uint8))
-        joined = digits.astype(np.float64) @ _POWERS[width - 1::-1]
-        # A dot takes a digit's place, so the whole part of a word with a dot stands one place too high.
-        dots = self.marks[self.breaks[words] - 1]  # the mark before a word's end: its dot, if it has one
-        has_dot = (dots >= starts) & (dots < ends) & exact
-        decimals = (ends - dots - 1) * has_dot
-        scale = _POWERS[decimals]
-        whole = np.floor(joined / _POWERS[decimals + has_dot])
-        values = (joined - whole * (9 * scale * has_dot)) / scale
-        np.negative(values, out=values, where=characters[starts] == ord("-"))
-        values[~exact] = [float(word) for word in self.words(words[~exact])]
-        return values
+            is_odd = np.zeros(len(self.ends), bool)
+            is_odd[self.odd] = True
+            exact &= ~is_odd[last[:, 1:]].ravel()
+        values = _decimals(np.frombuffer(self.text, np.uint8), starts, ends, dots, exact)
+        others = np.flatnonzero(~exact)
+        values[others] = [float(self.text[starts[word]:ends[word]]) for word in others]
+        return values.reshape(-1, count)
+
+
+def _decimals(characters: np.ndarray, starts: np.ndarray, ends: np.ndarray, dots: np.ndarray,
+              exact: np.ndarray) -> np.ndarray:
+    """Return the plain decimal numbers that stand from `starts` to `ends` (n,), with their dot at `dots` if that is
+    in between, as (n,) float64. Where not `exact` (n,) bool, the value means nothing.
+    """
+    lengths = ends - starts
+    width = int(np.max(lengths, where=exact, initial=1))
+    # (n, width): each word's characters, flush right; what is left of the word, its sign and its dot count as zero.
+    digits = sliding_window_view(characters, width)[np.maximum(ends - width, 0)]
+    digits -= np.uint8(ord("0"))  # wraps round to above 9 for anything but a digit
+    digits *= digits <= 9
+    digits *= lengths.astype(np.uint8)[:, None] >= np.arange(width, 0, -1, dtype=np.uint8)
+    joined = digits.astype(np.float64) @ _POWERS[width - 1::-1]
+    # A dot takes a digit's place, so the whole part of a word with a dot stands one place too high.
+    has_dot = (dots >= starts) & (dots < ends) & exact
+    decimals = (ends - dots - 1) * has_dot
+    scale = _POWERS[decimals]
+    whole = np.floor(joined / _POWERS[decimals + has_dot])
+    values = (joined - whole * (9 * scale * has_dot)) / scale
+    np.negative(values, out=values, where=characters[starts] == ord("-"))
+    return values
 
 
 def find_words(text: bytes) -> Words | None:
     """Find the words of `text`; None if the spacing is other, or a word without letters is not a number."""
-    if not text.endswith(b"\n") or text[:1].isspace():
+    if not text.endswith(b"\n") or text[:1].isspace() or any(space in text for space in _OTHER_SPACE):
         return None
-    kinds = np.frombuffer(text.translate(_KIND_OF), np.uint8)
-    followers = np.frombuffer(text.translate(_FOLLOWERS_OF), np.uint8)
-    if not (followers[:-1] & kinds[1:]).all():
+    codes = np.frombuffer(text.translate(_CODE_OF), np.uint8)
+    if ((codes[:-1] >> 4) & codes[1:]).any():
         return None
-    marks = np.flatnonzero((kinds & (_BREAK | _DOT)) != 0)  # spaces, newlines and dots
-    kinds_of_marks = kinds[marks]
-    is_dot = kinds_of_marks == _DOT
+    marks = np.flatnonzero((codes & (_BREAK | _DOT)) != 0)
+    is_dot = (codes[marks] & _DOT) != 0
     if (is_dot[1:] & is_dot[:-1]).any():  # two dots in one word
         return None
     breaks = np.flatnonzero(~is_dot)
     ends = marks[breaks]
+    last_of_line = np.flatnonzero(np.frombuffer(text, np.uint8)[ends] == ord("\n"))
     odd = np.empty(0, np.int64)
-    if (kinds == _LETTER).any():
-        odd = np.unique(np.searchsorted(ends, np.flatnonzero(kinds == _LETTER)))
-    return Words(text, ends, np.flatnonzero(kinds_of_marks[breaks] == _NEWLINE), odd, marks, breaks)
+    is_letter = codes == 0
+    if is_letter.any():
+        odd = np.unique(np.searchsorted(ends, np.flatnonzero(is_letter)))
+    return Words(text, ends, last_of_line, odd, marks, breaks)

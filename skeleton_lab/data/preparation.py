@@ -93,10 +93,15 @@ def write_skipped(path: Path, skipped: Iterable[Skipped]) -> None:
     write_text(path, "".join(f"{entry.kind}\t{entry.reason}\n" for entry in skipped))
 
 
-def add_run_options(parser: argparse.ArgumentParser) -> None:
-    """Add `--jobs` (and upstream's `--n_cores`) and `--strict`."""
+def add_jobs_option(parser: argparse.ArgumentParser) -> None:
+    """Add `--jobs` (and upstream's `--n_cores`)."""
     parser.add_argument("--jobs", "--n_cores", "--n-cores", type=int, default=available_cores(), metavar="N",
                         help="worker processes (default: all %(default)s cores)")
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """Add `--jobs` and `--strict`."""
+    add_jobs_option(parser)
     parser.add_argument("--strict", action="store_true",
                         help="stop at the first damaged or misnamed recording instead of skipping it")
 

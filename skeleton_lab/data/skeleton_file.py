@@ -21,6 +21,7 @@ import numpy as np
 
 from skeleton_lab.data.numbers_in_text import Words, find_words, is_number
 from skeleton_lab.errors import UserError
+from skeleton_lab.skeletons import NTU_25
 
 NUM_JOINTS = 25
 MAX_BYTES = 8 << 20  # half as much again as a Kinect writes about six people in ten seconds
@@ -28,10 +29,13 @@ MAX_FRAMES = 20_000  # eleven minutes
 
 _HEADER_WORDS = 10
 _JOINT_WORDS = 12
-_BODY_LINES = 2 + NUM_JOINTS
+_WORDS_OF_BODY_LINES = np.array([_HEADER_WORDS, 1, *[_JOINT_WORDS] * NUM_JOINTS])
+_BODY_LINES = len(_WORDS_OF_BODY_LINES)
 _MAX_COUNT_DIGITS = 9
 _MIN_LINE_BYTES = 20  # on average over the lines of a body; those of real recordings have 80
 _MAX_LINE_BYTES = 4096
+_SMALL_BYTES = 1 << 20
+_JOINT_LINE = "%.7g " * 11 + "%d\n"
 _REMEDY = "download the recording again or leave it out"
 
 
@@ -91,7 +95,9 @@ def parse_recording(text: bytes, source: str) -> Recording:
 def _may_be_recording(text: bytes) -> bool:
     """Judge by the first line and the number of lines, before anything is spent on what is no recording at all."""
     num_frames = _count(text[:text.index(b"\n")].strip())
-    return 0 < num_frames <= MAX_FRAMES and text.count(b"\n") <= 1 + num_frames + len(text) // _MIN_LINE_BYTES
+    if not 0 < num_frames <= MAX_FRAMES:
+        return False
+    return len(text) < _SMALL_BYTES or text.count(b"\n") <= 1 + num_frames + len(text) // _MIN_LINE_BYTES
 
 
 def _single_spaced(text: bytes) -> bytes:
@@ -103,18 +109,40 @@ def _single_spaced(text: bytes) -> bytes:
 
 
 def format_recording(recording: Recording) -> str:
-    """Return the text of a `.skeleton` file: seven significant digits, zeros for what a `Recording` does not hold."""
+    """Return the text of a `.skeleton` file: seven significant digits, as a Kinect writes them.
+
+    What a `Recording` does not hold is made up: image coordinates by a pinhole camera, orientations of bones from the
+    joints alone, hands unknown.
+    """
+    rows = np.concatenate([recording.joints, _projected(recording.joints, 366, (256, 212)),
+                           _projected(recording.joints, 1060, (960, 540)), _orientations(recording.joints)], axis=2)
     parts = [f"{recording.num_frames}\n"]
     bodies = np.bincount(recording.frames, minlength=recording.num_frames)
     sighting = 0
     for num_bodies in bodies.tolist():
         parts.append(f"{num_bodies}\n")
         for _ in range(num_bodies):
-            parts.append(f"{recording.body_ids[sighting]} 0 1 1 1 1 0 0 0 2\n{NUM_JOINTS}\n")
-            parts += [f"{x:.7g} {y:.7g} {z:.7g} 0 0 0 0 0 0 0 0 {state}\n" for (x, y, z), state in
-                      zip(recording.joints[sighting].tolist(), recording.tracking[sighting].tolist(), strict=True)]
+            parts.append(f"{recording.body_ids[sighting]} 0 0 0 0 0 0 0 0 2\n{NUM_JOINTS}\n")
+            parts += [_JOINT_LINE % (*row, state) for row, state in
+                      zip(rows[sighting].tolist(), recording.tracking[sighting].tolist(), strict=True)]
             sighting += 1
     return "".join(parts)
+
+
+def _projected(joints: np.ndarray, focal_px: float, centre_px: tuple[float, float]) -> np.ndarray:
+    """Return where joints (K, 25, 3) appear in an image, (K, 25, 2) in pixels from the top left."""
+    depth = np.maximum(joints[..., 2:], 0.1)
+    return np.array(centre_px) + focal_px * joints[..., :2] * (1, -1) / depth
+
+
+def _orientations(joints: np.ndarray) -> np.ndarray:
+    """Return (K, 25, 4), w x y z: the turn from straight up to each joint's bone, zeros where there is no bone."""
+    bones = joints - joints[:, list(NTU_25.parents)]
+    lengths = np.linalg.norm(bones, axis=2, keepdims=True)
+    x, y, z = np.moveaxis(bones / np.where(lengths > 0, lengths, 1), 2, 0)
+    turns = np.stack([1 + y, z, np.zeros_like(x), -x], axis=2)  # half way between up and the bone
+    norms = np.linalg.norm(turns, axis=2, keepdims=True)
+    return turns / np.where(norms > 0, norms, 1) * (lengths > 0)
 
 
 def _parse_words(words: Words) -> Recording | None:
@@ -122,65 +150,52 @@ def _parse_words(words: Words) -> Recording | None:
     last_of_line = words.last_of_line
     if np.diff(words.ends[last_of_line], prepend=-1).max() > _MAX_LINE_BYTES + 1:
         return None
-    first_of_line = np.concatenate(([0], last_of_line[:-1] + 1))
-    layout = _lay_out(words, first_of_line, last_of_line)
+    layout = _lay_out(words)
     if layout is None:
         return None
-    num_frames, frames, slots, headers = layout
-    words_of_line = last_of_line - first_of_line + 1
-    joint_lines = headers[:, None] + np.arange(2, _BODY_LINES)  # (K, 25)
-    if (words_of_line[headers] != _HEADER_WORDS).any() or (words_of_line[joint_lines] != _JOINT_WORDS).any():
-        return None
+    headers, frames, slots, num_frames = layout
+    first_of_line = np.concatenate(([0], last_of_line[:-1] + 1))
     body_ids = tuple([str(word, "ascii", "replace") for word in words.words(first_of_line[headers])])
     if not all(map(_is_body_id, set(body_ids))):
         return None
-    states = last_of_line[joint_lines.ravel()]
-    tracking = np.frombuffer(words.text, np.uint8)[words.ends[states] - 1] - np.uint8(ord("0"))
-    if (words.ends[states] - words.starts_of(states) != 1).any() or (tracking > 2).any() or not words.are_numbers():
+    joint_lines = (headers[:, None] + np.arange(2, _BODY_LINES)).ravel()  # (K * 25,)
+    characters = np.frombuffer(words.text, np.uint8)
+    line_ends = words.ends[last_of_line[joint_lines]]
+    tracking = characters[line_ends - 1] - np.uint8(ord("0"))
+    if (characters[line_ends - 2] != ord(" ")).any() or (tracking > 2).any() or not words.are_numbers():
         return None
-    coordinates = first_of_line[joint_lines][..., None] + np.arange(3)  # (K, 25, 3)
-    joints = words.values(coordinates.ravel()).reshape(-1, NUM_JOINTS, 3)
+    joints = words.values(joint_lines, 3)
     if not np.isfinite(joints).all():
         return None
-    return Recording(num_frames, frames, slots, body_ids, joints, tracking.reshape(-1, NUM_JOINTS))
+    return Recording(num_frames, frames, slots, body_ids, joints.reshape(-1, NUM_JOINTS, 3),
+                     tracking.reshape(-1, NUM_JOINTS))
 
 
-def _lay_out(words: Words, first_of_line: np.ndarray, last_of_line: np.ndarray
-             ) -> tuple[int, np.ndarray, np.ndarray, np.ndarray] | None:
-    """Walk from count to count; return (frames, frame of each body, its slot, its header's line)."""
-    num_lines = len(last_of_line)
-    ends = words.ends[last_of_line].tolist()
-    single = (first_of_line == last_of_line).tolist()
-    text = words.text
-
-    def count_at(line: int) -> int:
-        start = ends[line - 1] + 1 if line else 0
-        return _count(text[start:ends[line]]) if single[line] else -1
-
-    num_frames = count_at(0)
-    if not 0 < num_frames < num_lines:
+def _lay_out(words: Words) -> tuple[np.ndarray, np.ndarray, np.ndarray, int] | None:
+    """Return where the bodies stand, told from the number of words in each line: (K,) int64 each of the bodies'
+    header lines, frames and slots, and the number of frames. None if they do not stand as the format has it.
+    """
+    words_of_line = np.diff(words.last_of_line, prepend=-1)
+    headers = np.flatnonzero(words_of_line == _HEADER_WORDS)
+    num_lines = len(words_of_line)
+    if len(headers) and (headers[-1] + _BODY_LINES > num_lines or np.diff(headers).min(initial=num_lines) < _BODY_LINES):
         return None
-    frames: list[int] = []
-    slots: list[int] = []
-    headers: list[int] = []
-    line = 1
-    for frame in range(num_frames):
-        if line >= num_lines:
-            return None
-        num_bodies = count_at(line)
-        line += 1
-        if num_bodies < 0 or line + num_bodies * _BODY_LINES > num_lines:
-            return None
-        for slot in range(num_bodies):
-            if count_at(line + 1) != NUM_JOINTS:
-                return None
-            frames.append(frame)
-            slots.append(slot)
-            headers.append(line)
-            line += _BODY_LINES
-    if line != num_lines:
+    body_lines = headers[:, None] + np.arange(_BODY_LINES)  # (K, 27)
+    is_count = np.ones(num_lines, bool)
+    is_count[body_lines] = False
+    count_lines = np.flatnonzero(is_count)
+    if (words_of_line[count_lines] != 1).any() or (words_of_line[body_lines] != _WORDS_OF_BODY_LINES).any():
         return None
-    return num_frames, np.array(frames, np.int64), np.array(slots, np.int64), np.array(headers, np.int64)
+    num_frames, *bodies_of_frame = map(_count, words.words(words.last_of_line[count_lines]))
+    if count_lines[0] != 0 or num_frames != len(bodies_of_frame) or num_frames == 0:
+        return None
+    # The bodies of a frame are those that stand between its count and the next.
+    frames = np.searchsorted(count_lines, headers) - 2
+    if (np.bincount(frames + 1, minlength=num_frames + 1) != [0, *bodies_of_frame]).any():
+        return None
+    if any(word != b"25" for word in words.words(words.last_of_line[headers + 1])):
+        return None
+    return headers, frames, np.arange(len(frames)) - np.searchsorted(frames, frames), num_frames
 
 
 def _count(word: bytes) -> int:

@@ -21,7 +21,7 @@ OTHER_WORDS = ("", "-", "+", ".", "1.", "-.", "1..2", "1.2.3", "--1", "1-2", "1e
 def values_of(*words: str) -> np.ndarray:
     found = find_words((" ".join(words) + "\n").encode())
     assert found is not None and found.are_numbers()
-    return found.values(np.arange(len(words)))
+    return found.values(np.array([0]), len(words))[0]
 
 
 def quickly_accepted(text: str) -> bool:
@@ -60,6 +60,8 @@ def test_words_and_lines_are_counted() -> None:
     words = find_words(b"1 2.5\n3\n4 5 6\n")
     assert words is not None
     assert words.last_of_line.tolist() == [1, 2, 5]
+    np.testing.assert_array_equal(words.values(np.array([0, 2]), 2), [[1, 2.5], [4, 5]])
+    np.testing.assert_array_equal(words.values(np.array([2, 1]), 1), [[4], [3]])
     assert words.words(np.arange(6)) == [b"1", b"2.5", b"3", b"4", b"5", b"6"]
 
 
