@@ -14,7 +14,6 @@ from skeleton_lab.data.layouts import NUM_BODIES, NUM_COORDINATES, NUM_JOINTS
 from skeleton_lab.data.spans import SpanReader, Tracks, open_clips
 from skeleton_lab.errors import UserError
 from skeleton_lab.skeletons import NTU_25
-from skeleton_lab.train.metrics import top_k_accuracy
 
 NUM_DEBUG_SAMPLES = 100
 CLIPS_AT_ONCE = 16  # what the transforms of these hold stays in the processor's cache
@@ -99,6 +98,7 @@ class Feeder(Dataset):
 
     def top_k(self, score: np.ndarray, top_k: int) -> float:
         """Return the share of clips whose class is among the `top_k` highest of its scores (N, classes)."""
+        from skeleton_lab.train.metrics import top_k_accuracy  # here, since it brings 70 MB that loading does not need
         return top_k_accuracy(np.asarray(score), self.label, top_k)
 
     def _transformed(self, tracks: Tracks, turns: np.ndarray | None) -> np.ndarray:

@@ -149,6 +149,8 @@ def read_header(path: str | Path, split: str) -> SplitHeader:
         if key not in headers:
             raise UserError(f"{path}: has no '{key}', only {archive.names_of(headers)}; an NTU archive holds "
                             f"{', '.join(KEYS)}")
+    if f"tracks_{split}" in headers:
+        raise UserError(f"{path}: is packed, which only CTR-GCN's feeder reads; give the archive it was packed from")
     data, label = headers[f"x_{split}"], headers[f"y_{split}"]
     layout = layout_of(data.shape)
     if layout is None:

@@ -22,7 +22,7 @@ from skeleton_lab.data.packed import ABSENT, PACKED, PackedSplit, is_packed, occ
 from skeleton_lab.errors import UserError
 
 UNKNOWN = -1
-MAX_RESIDENT_BYTES = 64 << 20  # of the file's pages that stay in this process's address space
+MAX_MAPPED_CLIPS = 16  # a system with large pages maps up to 1 MB around each clip that is looked at
 
 
 class Tracks(NamedTuple):
@@ -49,7 +49,7 @@ class SpanReader:
 
     What a clip holds (how many frames, which bodies, only finite numbers) is found when it is first asked for, and
     remembered by all processes that share this object (loader workers) at once. Pages of the file that have been read
-    are let go again every 64 MiB: they stay in the system's cache, but do not count as this process's memory.
+    are let go again soon: they stay in the system's cache, but do not count as this process's memory.
     """
 
     def __init__(self, split: Split | PackedSplit, in_memory: bool = False) -> None:
@@ -64,7 +64,7 @@ class SpanReader:
         rows = {PACKED: _PackedRows, CONVERTED: _ConvertedRows}.get(self._split.layout, _KaggleRows)
         self._rows = rows(self._split, np.asarray(array))
         self._mapping = array.base if isinstance(array.base, mmap.mmap) else None
-        self._clip_bytes, self._touched_bytes = array.nbytes // self._split.num_clips, 0
+        self._num_mapped = 0
 
     def __getstate__(self) -> dict[str, object]:
         """Leave the clips out: another process opens the file itself."""
@@ -85,22 +85,22 @@ class SpanReader:
             if known[index] == UNKNOWN:
                 num_valid, self._present.numpy()[index] = self._rows.look_at(index)
                 known[index] = num_valid  # last: other processes take it for a sign
-                self._touch(1)
+                self._mapped(1)
         return known[list(indices)].astype(np.int64)
 
     def resized(self, indices: Sequence[int], plan: Resampling) -> Tracks:
         """Return the bodies of the clips at `indices` (N,), resized as planned; ask for `num_valid` of them first."""
         clip, body = np.nonzero(self._present.numpy()[list(indices)])
         tracks = Tracks(self._rows.read(np.asarray(indices), clip, body, plan), clip, body)
-        self._touch(len(indices))
+        self._mapped(len(indices))
         return tracks
 
-    def _touch(self, num_clips: int) -> None:
-        self._touched_bytes += num_clips * self._clip_bytes
-        if self._touched_bytes > MAX_RESIDENT_BYTES and self._mapping is not None:
-            if hasattr(mmap, "MADV_DONTNEED"):
+    def _mapped(self, num_clips: int) -> None:
+        self._num_mapped += num_clips
+        if self._num_mapped > MAX_MAPPED_CLIPS:
+            self._num_mapped = 0
+            if self._mapping is not None and hasattr(mmap, "MADV_DONTNEED"):
                 self._mapping.madvise(mmap.MADV_DONTNEED)
-            self._touched_bytes = 0
 
 
 class _KaggleRows:

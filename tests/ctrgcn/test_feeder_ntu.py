@@ -165,7 +165,7 @@ def test_in_memory_or_mapped_is_the_same(feeder_class, archives, layout):
 
 def test_pages_are_let_go_and_read_again(feeder_class, archives, monkeypatch):
     from skeleton_lab.data import spans
-    monkeypatch.setattr(spans, "MAX_RESIDENT_BYTES", 1)
+    monkeypatch.setattr(spans, "MAX_MAPPED_CLIPS", 1)
     feeder = feeder_class(str(archives[0]["kaggle"]), **TESTING)
     first = feeder.get_batch(range(9))[0]
     assert torch.equal(first, feeder.get_batch(range(9))[0])

@@ -111,3 +111,11 @@ def test_damaged_archives_are_named(tmp_path, change, named):
     np.savez(tmp_path / "damaged.npz", **arrays)
     with pytest.raises(UserError, match=named):
         open_packed(tmp_path / "damaged.npz", "train")
+
+
+def test_other_tools_say_that_it_is_packed(archives, run_script):
+    path = archives[0]["converted"]
+    assert run_script(SCRIPT, "--input", path).returncode == 0
+    packed = path.with_name("converted_packed.npz")
+    one_line_refusal(run_script("convert_ntu60_kaggle_to_ctrgcn.py", "--input", packed), "is packed", "packed from")
+    assert "is packed" in run_script("dataset_tools/inspect_npz.py", "--path", packed).stdout
