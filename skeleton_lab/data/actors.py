@@ -54,8 +54,10 @@ class Scene:
 
 def collect_bodies(recording: Recording) -> Scene:
     """Gather a recording's sightings by body id and drop the frames without a body."""
-    occupied, frames = np.unique(recording.frames, return_inverse=True)
-    dropped = np.setdiff1d(np.arange(recording.num_frames), occupied)
+    occupied = np.zeros(recording.num_frames, bool)
+    occupied[recording.frames] = True
+    frames = (np.cumsum(occupied) - 1)[recording.frames]
+    num_frames = int(occupied.sum())
     joints = recording.joints.astype(np.float32)
     sightings: dict[str, list[int]] = {}
     for sighting, body_id in enumerate(recording.body_ids):
@@ -64,8 +66,8 @@ def collect_bodies(recording: Recording) -> Scene:
     for body_id, numbers in sightings.items():
         first = int(frames[numbers[0]])
         # An id that appears twice in one frame takes up two frames; what then does not fit at the end is left out.
-        bodies.append(Body(body_id, first, joints[numbers[:len(occupied) - first]]))
-    return Scene(len(occupied), tuple(bodies), dropped)
+        bodies.append(Body(body_id, first, joints[numbers[:num_frames - first]]))
+    return Scene(num_frames, tuple(bodies), np.flatnonzero(~occupied))
 
 
 def choose_actors(scene: Scene) -> np.ndarray:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-# What a byte may be, one bit each, and what may not follow it in a number. Letters and all else have no bit: a word with
-# one in it (1e-5, nan, 5%) is looked at on its own.
+# What a byte may be, one bit each, and what may not follow it in a number. Letters and all else have no bit: a word
+# with one in it (1e-5, nan, 5%) is looked at on its own.
 _BREAK, _DIGIT, _DOT, _SIGN = 1, 2, 4, 8
 _NEVER_NEXT = {_BREAK: _BREAK, _DIGIT: _SIGN, _DOT: _BREAK | _DOT | _SIGN, _SIGN: _BREAK | _SIGN}
 

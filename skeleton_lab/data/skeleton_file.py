@@ -13,6 +13,8 @@ Any white space parts words, CR LF ends lines as well as LF, blank lines are all
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,12 +66,15 @@ def read_recording(path: str | Path, max_bytes: int = MAX_BYTES) -> Recording:
         UserError: it cannot be read, is larger than `max_bytes`, or breaks the format (names file and line).
     """
     try:
-        with open(path, "rb") as file:
-            text = file.read(max_bytes + 1)
+        state = os.stat(path)
+        if not stat.S_ISREG(state.st_mode):  # a pipe would keep us waiting
+            raise UserError(f"{path}: is no regular file; {_REMEDY}")
+        if state.st_size > max_bytes:
+            raise UserError(f"{path}: is larger than {max_bytes / 2**20:.0f} MiB, which no recording is; {_REMEDY}")
+        with open(path, "rb", buffering=0) as file:
+            text = file.read(state.st_size)
     except OSError as error:
         raise UserError(f"{path}: cannot read it ({error.strerror}); {_REMEDY}") from error
-    if len(text) > max_bytes:
-        raise UserError(f"{path}: is larger than {max_bytes / 2**20:.0f} MiB, which no recording is; {_REMEDY}")
     return parse_recording(text, str(path))
 
 
@@ -178,7 +183,8 @@ def _lay_out(words: Words) -> tuple[np.ndarray, np.ndarray, np.ndarray, int] | N
     words_of_line = np.diff(words.last_of_line, prepend=-1)
     headers = np.flatnonzero(words_of_line == _HEADER_WORDS)
     num_lines = len(words_of_line)
-    if len(headers) and (headers[-1] + _BODY_LINES > num_lines or np.diff(headers).min(initial=num_lines) < _BODY_LINES):
+    if len(headers) and (headers[-1] + _BODY_LINES > num_lines
+                         or np.diff(headers).min(initial=num_lines) < _BODY_LINES):
         return None
     body_lines = headers[:, None] + np.arange(_BODY_LINES)  # (K, 27)
     is_count = np.ones(num_lines, bool)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -144,6 +145,12 @@ def test_a_file_far_too_large_is_refused_unread(tmp_path: Path) -> None:
         file.truncate(1 << 30)  # one line of a gigabyte, sparse on disk
     with pytest.raises(UserError, match=rf"{path.name}: is larger than {MAX_BYTES >> 20} MiB"):
         read_recording(path)
+
+
+def test_a_pipe_is_refused_unopened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.skeleton")
+    with pytest.raises(UserError, match="is no regular file"):
+        read_recording(tmp_path / "pipe.skeleton")
 
 
 def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
