@@ -241,14 +241,18 @@ def random_move(
     The states at the first and last frame are drawn from the given choices (NumPy's global generator: two angles, two
     scales, two shifts along x, two along y). Missing joints, at zero, move as well. Returns the same array.
     """
-    length = clip.shape[1]
-    angle, scale, shift_x, shift_y = (
-        np.linspace(*np.random.choice(choices, 2), num=length)  # (T,)
-        for choices in (np.radians(angles_deg), scales, shifts, shifts))
+    angle, scale, shift_x, shift_y = (_draw_glide(choices, clip.shape[1])
+                                      for choices in (np.radians(angles_deg), scales, shifts, shifts))
     turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])  # (2, 2, T)
     shift = np.stack([shift_x, shift_y])[:, :, None, None]  # (2, T, 1, 1)
     clip[:2] = np.einsum("ijt,jtvm->itvm", turn, clip[:2]) + shift
     return clip
+
+
+def _draw_glide(choices: Sequence[float] | np.ndarray, length: int) -> np.ndarray:
+    """Draw where to begin and end; return the straight way between, (T,)."""
+    first, last = np.random.choice(choices, 2)
+    return np.linspace(float(first), float(last), length)
 
 
 def downsample(clip: np.ndarray, step: int, random_sample: bool = True) -> np.ndarray:

@@ -116,7 +116,7 @@ class _KaggleRows:
         clip = self._array[index]
         layouts.require_finite(clip, self._split.path, self._split.split, index)
         occupied = occupancy(clip, self._split.layout)
-        return int(occupied.any(axis=1).sum()), occupied.any(axis=0)
+        return int(occupied.any(axis=1).sum()), np.asarray(occupied.any(axis=0))
 
     def read(self, indices: np.ndarray, clip: np.ndarray, body: np.ndarray, plan: Resampling) -> np.ndarray:
         """Return tracks (K, T, V, C): of `body` (K,) in the clips at positions `clip` (K,) of `indices` (N,)."""

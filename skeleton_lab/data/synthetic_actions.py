@@ -76,8 +76,9 @@ _FAMILIES = (
 )
 
 
-def _moves(amplitudes: dict[str, float], **timing: float) -> tuple[Move, ...]:
-    return tuple(Move(channel, amplitude, **timing) for channel, amplitude in amplitudes.items())
+def _moves(amplitudes: dict[str, float], cycles: float = 3, phase: float = 0, begin: float = 0,
+           end: float = 1) -> tuple[Move, ...]:
+    return tuple(Move(channel, amplitude, cycles, phase, begin, end) for channel, amplitude in amplitudes.items())
 
 
 def _variants(family: _Family) -> dict[str, Action]:
