@@ -14,12 +14,32 @@ from skeleton_lab.precision import without_autocast
 
 def pointwise(weight: Tensor, x: Tensor) -> Tensor:
     """Multiply (C_out, C_in) into the channels of x (B, C_in, ...): a 1x1 convolution without bias."""
-    return torch.matmul(weight, x.flatten(2)).unflatten(2, x.shape[2:])
+    # matmul may fold the batch into the rows, which copies x; bmm never does
+    return torch.bmm(weight.expand(x.shape[0], -1, -1), x.flatten(2)).unflatten(2, x.shape[2:])
 
 
 def pointwise_weight_grad(grad: Tensor, x: Tensor) -> Tensor:
     """Return the gradient (C_out, C_in) of `pointwise`'s weight."""
     return torch.bmm(grad.flatten(2), x.flatten(2).transpose(1, 2)).sum(dim=0)
+
+
+def add_pointwise_weight_grad(total: Tensor, grad: Tensor, x: Tensor) -> None:
+    """Add the gradient of `pointwise`'s weight to `total` (C_out, C_in); grad (B, C_out, P), x (B, C_in, P)."""
+    if len(x) == 1 and total.dtype == x.dtype:
+        total.addmm_(grad[0], x[0].t())
+    else:
+        total += torch.bmm(grad, x.transpose(1, 2)).sum(dim=0, dtype=total.dtype)
+
+
+def body_chunks(x: Tensor, cache_bytes: int = 512 * 1024) -> list[slice]:
+    """Return slices of the batch axis of x (B, ...) to work on in turn.
+
+    On a CPU a slice is `cache_bytes` or one body, so that a chain of operators finds its operands in the cache; on a
+    GPU it is everything.
+    """
+    bodies = x.shape[0]
+    chunk = bodies if x.is_cuda else max(1, cache_bytes // (x[0].numel() * x.element_size()))
+    return [slice(start, start + chunk) for start in range(0, bodies, chunk)]
 
 
 def strided_frames(x: Tensor, stride: int, time_axis: int) -> Tensor:

@@ -3,6 +3,9 @@
 Axes: B bodies, S subsets, C channels in or out, R relation channels, V source joint, U target joint, T frames.
 Activations are (B, C, V, T): frames innermost, so that the product with a topology is one matrix product over the
 sources of all subsets.
+
+Features (B, C_out, S*V, T) and topologies (B, C_out, S*V, U) are far wider than the input. They are never kept: the
+backward pass computes them again. On a CPU they exist for a body or two at a time, in buffers that stay in its cache.
 """
 
 from __future__ import annotations
@@ -13,15 +16,16 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from skeleton_lab.pointwise import pointwise, pointwise_weight_grad
+from skeleton_lab.norm import RowMoments, merge_moments, row_moments
+from skeleton_lab.pointwise import add_pointwise_weight_grad, body_chunks
 from skeleton_lab.precision import without_autocast
 
 
 class AggregationWeights(NamedTuple):
     """The subsets' convolutions, laid side by side.
 
-    relation_weight (2, S, R, C_in) and relation_bias (2, S, R): phi and psi. feature_weight (C_out, S, C_in) and
-    feature_bias (C_out, S). refine_weight (S, C_out, R) and refine_bias (S, C_out): xi, times alpha.
+    relation_weight (2*S*R, C_in) and relation_bias (2*S*R): phi of every subset, then psi. feature_weight
+    (C_out*S, C_in) and feature_bias (C_out*S). refine_weight (S, C_out, R) and refine_bias (S, C_out): xi, times alpha.
     shared (S, U, V): the topologies to refine.
     """
 
@@ -34,124 +38,154 @@ class AggregationWeights(NamedTuple):
     shared: Tensor
 
 
-def _relations(x: Tensor, weights: AggregationWeights) -> tuple[Tensor, Tensor]:
-    """Return the mean of x over time (B, C_in, V) and tanh(p_u - q_v) as (B, S, R, V, U), at least in float32.
-
-    A 1x1 convolution commutes with the mean, so the mean comes first.
-    """
-    dtype = weights.relation_weight.dtype
-    mean = x.mean(dim=3, dtype=torch.promote_types(x.dtype, dtype))
-    projected = torch.matmul(weights.relation_weight.flatten(0, 2), mean) + weights.relation_bias.view(-1, 1)
-    p, q = projected.unflatten(1, weights.relation_bias.shape).unbind(dim=1)  # (B, S, R, V)
-    return mean, torch.tanh(p.unsqueeze(-2) - q.unsqueeze(-1))
-
-
-def _extended(relations: Tensor, weights: AggregationWeights, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Return xi's weight (S, C_out, R+2) and its operand (B, S, R+2, V*U), such that their product is the topologies.
-
-    Two more channels carry the shared topology, with weight one, and a one, with xi's bias for weight.
-    """
-    b, s, r, v, _ = relations.shape
-    operand = relations.new_empty(b, s, r + 2, v * v)
-    operand[:, :, :r] = relations.flatten(3)
-    operand[:, :, r] = weights.shared.transpose(1, 2).flatten(1)
-    operand[:, :, r + 1] = 1
-    ones = torch.ones_like(weights.refine_bias)
-    weight = torch.cat([weights.refine_weight, torch.stack([ones, weights.refine_bias], dim=-1)], dim=-1)
-    return weight.to(dtype), operand.to(dtype)
-
-
-def _topologies(weight: Tensor, operand: Tensor, v: int) -> Tensor:
-    """Return the refined topologies (B, C_out, S*V, U) from `_extended`'s weight and operand."""
-    b, s, _, _ = operand.shape
-    topologies = operand.new_empty(b, weight.shape[1], s, v * v)
-    for subset in range(s):
-        torch.bmm(weight[subset].expand(b, -1, -1), operand[:, subset], out=topologies[:, :, subset])
-    return topologies.view(b, -1, s * v, v)
-
-
-def _features(x: Tensor, weights: AggregationWeights) -> Tensor:
-    """Return f(x) of all subsets, (B, C_out, S*V, T)."""
-    b, _, v, t = x.shape
-    features = pointwise(weights.feature_weight.flatten(0, 1).to(x.dtype), x)  # (B, C_out*S, V, T)
-    features += weights.feature_bias.to(x.dtype).view(-1, 1, 1)
-    return features.view(b, -1, weights.feature_bias.shape[1] * v, t)
-
-
 class RefinedAggregation(torch.autograd.Function):
     """y[b,c,u,t] = sum over s, v of Q[b,c,s,v,u] f(x)[b,c,s,v,t], Q = alpha * xi(tanh(p_u - q_v)) + A.
 
-    Keeps x only; features, relations and topologies, wider than x by far, are computed again for the gradients.
+    Keeps x only.
 
-    apply(x (B, C_in, V, T), *AggregationWeights) -> (B, C_out, U, T), in the dtype of x.
+    apply(x (B, C_in, V, T), *AggregationWeights) -> y (B, C_out, U, T) in the dtype of x, mean (C_out), var (C_out).
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, *tensors: Tensor) -> Tensor:
-        weights = AggregationWeights(*tensors)
-        ctx.save_for_backward(x, *weights)
+    def forward(ctx: Any, x: Tensor, *tensors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        ctx.save_for_backward(x, *tensors)
+        rows: list[RowMoments] = []
         with without_autocast(x):
-            _, relations = _relations(x, weights)
-            topologies = _topologies(*_extended(relations, weights, x.dtype), x.shape[2])
-            return torch.matmul(topologies.transpose(2, 3), _features(x, weights))
+            chunks = body_chunks(x)
+            aggregation = _Aggregation(x, AggregationWeights(*tensors), chunks)
+            out = x.new_empty(x.shape[0], aggregation.channels, *x.shape[2:])
+            for bodies in chunks:
+                aggregation.forward(bodies, out[bodies])
+                rows.append(row_moments(out[bodies]))
+            moments = merge_moments(rows, x.shape[2] * x.shape[3])
+        ctx.mark_non_differentiable(*moments)
+        return out, *moments
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad: Tensor, *_: Tensor | None) -> tuple[Tensor | None, ...]:
         x, *tensors = ctx.saved_tensors
-        weights = AggregationWeights(*tensors)
+        grad = grad.contiguous()
         with without_autocast(x):
-            mean, relations = _relations(x, weights)
-            weight, operand = _extended(relations, weights, x.dtype)
-            grad = grad.contiguous()
-            grad_topologies = torch.matmul(_features(x, weights), grad.transpose(2, 3))  # (B, C_out, S*V, U)
-            grad_weight, grad_operand = _refinement_backward(grad_topologies, weight, operand)
-            topologies = _topologies(weight, operand, x.shape[2])
-            grad_features = torch.matmul(topologies, grad)  # (B, C_out, S*V, T)
-            grad_feature_weight, grad_feature_bias, grad_x = _features_backward(grad_features, x, weights)
-            grad_relation_weight, grad_relation_bias, grad_mean = _relations_backward(
-                grad_operand, relations, mean, weights)
-            if ctx.needs_input_grad[0]:
-                grad_x += (grad_mean / x.shape[3]).to(x.dtype).unsqueeze(-1)
-        r, v = relations.shape[2], x.shape[2]
-        grad_shared = grad_operand[:, :, r].sum(dim=0).view(-1, v, v).transpose(1, 2)
-        grads = AggregationWeights(grad_relation_weight, grad_relation_bias, grad_feature_weight, grad_feature_bias,
-                                   grad_weight[..., :r], grad_weight[..., r + 1], grad_shared)
-        return grad_x, *(grad.to(tensor.dtype) for grad, tensor in zip(grads, weights, strict=True))
+            chunks = body_chunks(x)
+            aggregation = _Aggregation(x, AggregationWeights(*tensors), chunks)
+            grad_x = torch.empty_like(x)
+            for bodies in chunks:
+                aggregation.backward(bodies, grad[bodies], grad_x[bodies])
+        return grad_x, *aggregation.weight_grads()
 
 
-def _refinement_backward(grad_topologies: Tensor, weight: Tensor, operand: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the gradients of `_topologies`' weight and operand, at least in float32."""
-    b, s, _, vv = operand.shape
-    grads = grad_topologies.view(b, weight.shape[1], s, vv)
-    dtype = torch.promote_types(operand.dtype, torch.float32)
-    grad_weight = torch.empty_like(weight, dtype=dtype)
-    grad_operand = torch.empty_like(operand, dtype=dtype)
-    for subset in range(s):
-        grad = grads[:, :, subset]  # (B, C_out, V*U)
-        grad_weight[subset] = torch.bmm(grad, operand[:, subset].transpose(1, 2)).sum(dim=0, dtype=dtype)
-        grad_operand[:, subset] = torch.matmul(weight[subset].t(), grad)
-    return grad_weight, grad_operand
+class _Aggregation:
+    """The aggregation of one batch, a chunk of bodies at a time: buffers, what all chunks share, gradients so far."""
 
+    def __init__(self, x: Tensor, weights: AggregationWeights, chunks: list[slice]) -> None:
+        b, _, v, t = x.shape
+        s, channels, r = weights.refine_weight.shape
+        n = min(b, chunks[0].stop)
+        self.x, self.weights = x, weights
+        self.channels, self.subsets, self.relations, self.joints = channels, s, r, v
+        # Small things stay in single precision in any case: sums over time, relations, their gradients.
+        self.exact = torch.promote_types(x.dtype, torch.float32)
+        self.mean = x.mean(dim=3, dtype=self.exact)  # (B, C_in, V): a 1x1 convolution commutes with the mean over time
+        projected = torch.matmul(weights.relation_weight, self.mean) + weights.relation_bias.unsqueeze(1)
+        self.projected = projected.view(b, 2, s, r, v)  # p, q
+        self.feature_weight = weights.feature_weight.to(x.dtype)
+        self.feature_bias = weights.feature_bias.to(x.dtype).unsqueeze(1)
+        # Two more relation channels carry the shared topology, with weight one, and a one, with xi's bias for weight:
+        # so refinement and what it is added to are one product.
+        extra = torch.stack([torch.ones_like(weights.refine_bias), weights.refine_bias], dim=-1)
+        self.refine_weight = torch.cat([weights.refine_weight, extra], dim=-1).to(x.dtype)  # (S, C_out, R+2)
+        self.operand = x.new_empty(n, s, r + 2, v * v)
+        self.operand[:, :, r] = weights.shared.transpose(1, 2).flatten(1)
+        self.operand[:, :, r + 1] = 1
+        self.topologies = x.new_empty(n, channels, s, v * v)
+        self.features = x.new_empty(n, channels * s, v * t)
+        self.grads: AggregationWeights | None = None
 
-def _features_backward(grad_features: Tensor, x: Tensor,
-                       weights: AggregationWeights) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the gradients of the feature convolution's weight, its bias, and of x by that way."""
-    b, _, v, t = x.shape
-    grad = grad_features.view(b, -1, v, t)  # (B, C_out*S, V, T)
-    grad_bias = grad.flatten(2).sum(dim=2, dtype=weights.feature_bias.dtype).sum(dim=0)
-    grad_weight = pointwise_weight_grad(grad, x)
-    grad_x = pointwise(weights.feature_weight.flatten(0, 1).to(x.dtype).t(), grad)
-    return grad_weight.view_as(weights.feature_weight), grad_bias.view_as(weights.feature_bias), grad_x
+    def forward(self, bodies: slice, out: Tensor) -> None:
+        """Write the aggregation of some bodies into `out` (B, C_out, U, T)."""
+        x = self.x[bodies]
+        self._refine(bodies, len(x))
+        topologies = self._fill_topologies(len(x))
+        features = self._fill_features(x)
+        torch.bmm(topologies.transpose(1, 2), features, out=out.flatten(0, 1))
 
+    def backward(self, bodies: slice, grad: Tensor, grad_x: Tensor) -> None:
+        """Write the gradient of some bodies' x into `grad_x` and add to the gradients of the weights."""
+        if self.grads is None:
+            self._start_grads()
+        x, grad = self.x[bodies], grad.flatten(0, 1)  # (B*C_out, U, T)
+        relations = self._refine(bodies, len(x))
+        features = self._fill_features(x)
+        grad_topologies = self.grad_topologies[:len(x)]
+        torch.bmm(features, grad.transpose(1, 2), out=grad_topologies.view(-1, self.subsets * self.joints, self.joints))
+        self._refinement_backward(bodies, grad_topologies, relations)
+        topologies = self._fill_topologies(len(x))
+        grad_features = features  # in its place: f(x) is done with
+        torch.bmm(topologies, grad, out=grad_features)
+        self._features_backward(x, grad_features.view(len(x), -1, x.shape[2] * x.shape[3]), grad_x.flatten(2))
+        grad_mean = torch.matmul(self.weights.relation_weight.t(), self.grad_projected[bodies].flatten(1, 3))
+        grad_x += grad_mean.div_(x.shape[3]).to(x.dtype).unsqueeze(-1)
 
-def _relations_backward(grad_operand: Tensor, relations: Tensor, mean: Tensor,
-                        weights: AggregationWeights) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the gradients of phi and psi's weights, their biases, and of the mean over time (B, C_in, V)."""
-    r = relations.shape[2]
-    grad = grad_operand[:, :, :r].view_as(relations) * (1 - relations.square())  # (B, S, R, V, U)
-    grad_projected = torch.stack([grad.sum(dim=-2), -grad.sum(dim=-1)], dim=1).flatten(1, 3)  # (B, 2*S*R, V)
-    grad_weight = torch.bmm(grad_projected, mean.transpose(1, 2)).sum(dim=0)
-    grad_bias = grad_projected.sum(dim=(0, 2))
-    grad_mean = torch.matmul(weights.relation_weight.flatten(0, 2).t(), grad_projected)
-    return grad_weight.view_as(weights.relation_weight), grad_bias.view_as(weights.relation_bias), grad_mean
+    def weight_grads(self) -> AggregationWeights:
+        """Return the gradients of the weights, after `backward` of all bodies."""
+        grad_projected = self.grad_projected.flatten(1, 3)  # (B, 2*S*R, V)
+        grad_operand, grad_weight, r = self.grad_shared, self.grad_refine_weight, self.relations
+        grads = self.grads._replace(
+            relation_weight=torch.bmm(grad_projected, self.mean.transpose(1, 2)).sum(dim=0),
+            relation_bias=grad_projected.sum(dim=(0, 2)),
+            refine_weight=grad_weight[..., :r], refine_bias=grad_weight[..., r + 1],
+            shared=grad_operand.unflatten(1, (self.joints, self.joints)).transpose(1, 2))
+        return AggregationWeights(*(grad.to(weight.dtype) for grad, weight in zip(grads, self.weights, strict=True)))
+
+    def _start_grads(self) -> None:
+        self.grad_topologies = torch.empty_like(self.topologies)
+        self.grad_operand = torch.empty_like(self.operand, dtype=self.exact)
+        self.grads = AggregationWeights(*(torch.zeros_like(weight, dtype=self.exact) for weight in self.weights))
+        self.grad_refine_weight = torch.zeros_like(self.refine_weight, dtype=self.exact)
+        self.grad_shared = torch.zeros_like(self.operand[0, :, 0], dtype=self.exact)  # (S, V*U)
+        self.grad_projected = torch.empty_like(self.projected)
+
+    def _refine(self, bodies: slice, n: int) -> Tensor:
+        """Return the relations tanh(p_u - q_v) of some bodies, (B, S, R, V, U), and put them into the operand."""
+        p, q = self.projected[bodies].unbind(dim=1)  # (B, S, R, V)
+        relations = (p.unsqueeze(-2) - q.unsqueeze(-1)).tanh_()
+        self.operand[:n, :, :self.relations] = relations.flatten(3)
+        return relations
+
+    def _fill_topologies(self, n: int) -> Tensor:
+        """Compute the topologies of the operand; return them as (B*C_out, S*V, U)."""
+        topologies = self.topologies[:n]
+        for subset in range(self.subsets):
+            torch.bmm(self.refine_weight[subset].expand(n, -1, -1), self.operand[:n, subset],
+                      out=topologies[:, :, subset])
+        return topologies.view(-1, self.subsets * self.joints, self.joints)
+
+    def _fill_features(self, x: Tensor) -> Tensor:
+        """Compute f(x) of all subsets; return it as (B*C_out, S*V, T)."""
+        features = self.features[:len(x)]
+        torch.bmm(self.feature_weight.expand(len(x), -1, -1), x.flatten(2), out=features)
+        features += self.feature_bias
+        return features.view(-1, self.subsets * self.joints, x.shape[3])
+
+    def _refinement_backward(self, bodies: slice, grad_topologies: Tensor, relations: Tensor) -> None:
+        """Take the gradient of the topologies (B, C_out, S, V*U) back to xi's weight and to p and q."""
+        n, r = len(grad_topologies), self.relations
+        grad_operand = self.grad_operand[:n]
+        for subset in range(self.subsets):
+            grad = grad_topologies[:, :, subset]  # (B, C_out, V*U)
+            add_pointwise_weight_grad(self.grad_refine_weight[subset], grad, self.operand[:n, subset])
+            weight = self.refine_weight[subset].t().expand(n, -1, -1)
+            grad_operand[:, subset] = torch.bmm(weight, grad)
+        self.grad_shared += grad_operand[:, :, r].sum(dim=0)
+        grad = torch.addcmul(relations.new_ones(()), relations, relations, value=-1)  # tanh' = 1 - tanh^2
+        grad *= grad_operand[:, :, :r].view_as(relations)
+        grad_projected = self.grad_projected[bodies]
+        torch.sum(grad, dim=-2, out=grad_projected[:, 0])
+        torch.sum(grad, dim=-1, out=grad_projected[:, 1]).neg_()
+
+    def _features_backward(self, x: Tensor, grad: Tensor, grad_x: Tensor) -> None:
+        """Take the gradient of the features (B, C_out*S, V*T) back to x and the feature convolution."""
+        torch.bmm(self.feature_weight.t().expand(len(x), -1, -1), grad, out=grad_x)
+        add_pointwise_weight_grad(self.grads.feature_weight, grad, x.flatten(2))
+        self.grads.feature_bias.add_(grad.sum(dim=2, dtype=self.exact).sum(dim=0))

@@ -78,10 +78,10 @@ class TopologyRefinementUnit(nn.Module):
         conv1, conv2, conv3, conv4 = ([getattr(subset, name) for subset in self.convs]
                                       for name in ("conv1", "conv2", "conv3", "conv4"))
         return AggregationWeights(
-            relation_weight=torch.stack([c.weight.flatten(1) for c in (*conv1, *conv2)]).unflatten(0, (2, -1)),
-            relation_bias=torch.stack([c.bias for c in (*conv1, *conv2)]).unflatten(0, (2, -1)),
-            feature_weight=torch.stack([c.weight.flatten(1) for c in conv3], dim=1),
-            feature_bias=torch.stack([c.bias for c in conv3], dim=1),
+            relation_weight=torch.cat([c.weight for c in (*conv1, *conv2)]).flatten(1),
+            relation_bias=torch.cat([c.bias for c in (*conv1, *conv2)]),
+            feature_weight=torch.stack([c.weight.flatten(1) for c in conv3], dim=1).flatten(0, 1),
+            feature_bias=torch.stack([c.bias for c in conv3], dim=1).flatten(),
             refine_weight=torch.stack([c.weight.flatten(1) for c in conv4]) * self.alpha,
             refine_bias=torch.stack([c.bias for c in conv4]) * self.alpha,
             shared=self.topology,
@@ -92,15 +92,19 @@ class TopologyRefinementUnit(nn.Module):
         weights = self._aggregation_weights()
         residual = x if isinstance(self.down, nn.Identity) else conv_norm(x, *self.down)
         if not self.bn.training:
-            scale, shift = folded([self.bn])
-            weights = weights._replace(feature_weight=weights.feature_weight * scale.view(-1, 1, 1),
-                                       feature_bias=weights.feature_bias * scale.unsqueeze(1))
-            out = RefinedAggregation.apply(x, *weights)
-            return out.add_(shift.to(out.dtype).view(-1, 1, 1)).add_(residual).relu_()
-        aggregated = RefinedAggregation.apply(x, *weights)  # (B, C_out, V, T)
-        out, *moments = NormActivation.apply(aggregated, self.bn.weight, self.bn.bias, residual, self.bn.eps)
-        update_running([self.bn], Moments(*moments), out.numel() // out.shape[1])
-        return out
+            return self._evaluate(x, weights, residual)
+        aggregated, *moments = RefinedAggregation.apply(x, *weights)  # (B, C_out, V, T)
+        update_running([self.bn], Moments(*moments), aggregated.numel() // aggregated.shape[1])
+        return NormActivation.apply(aggregated, self.bn.weight, self.bn.bias, *moments, residual, self.bn.eps)
+
+    def _evaluate(self, x: Tensor, weights: AggregationWeights, residual: Tensor) -> Tensor:
+        """Aggregate with the batch norm folded into the features, which enter the output linearly."""
+        scale, shift = folded([self.bn])
+        per_feature = scale.repeat_interleave(NUM_SUBSETS)
+        weights = weights._replace(feature_weight=weights.feature_weight * per_feature.unsqueeze(1),
+                                   feature_bias=weights.feature_bias * per_feature)
+        out, _, _ = RefinedAggregation.apply(x, *weights)
+        return out.add_(shift.to(out.dtype).view(-1, 1, 1)).add_(residual).relu_()
 
 
 def _temporal_unit(channels: int, stride: int) -> MultiScaleTemporalConv:
