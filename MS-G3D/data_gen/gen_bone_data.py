@@ -1,6 +1,7 @@
 """Bones from joints: for each <part>_data_joint.npy of a data set, <part>_data_bone.npy of the same shape beside it.
 
     cd MS-G3D/data_gen && python gen_bone_data.py --dataset ntu
+    python gen_bone_data.py --dataset own --data-folder ../data/mine --skeleton skeleton_lab.own_skeletons.UTD_MHAD_20
 
 A bone is a joint minus its neighbour towards the root, in all three channels. Takes constant memory.
 """
@@ -14,9 +15,11 @@ sys.path.insert(0, str(next(folder for folder in HERE.parents if (folder / "skel
 
 from skeleton_lab.data.bones import write_bone
 from skeleton_lab.errors import UserError, run_command
-from skeleton_lab.skeletons import NTU_25, OPENPOSE_18
+from skeleton_lab.skeletons import NTU_25, OPENPOSE_18, Skeleton
+from skeleton_lab.train.imports import load_object
 
-DATASETS = {"ntu": (NTU_25, ("xview", "xsub")), "ntu120": (NTU_25, ("xset", "xsub")), "kinetics": (OPENPOSE_18, ())}
+DATASETS = {"ntu": (NTU_25, ("xview", "xsub")), "ntu120": (NTU_25, ("xset", "xsub")), "kinetics": (OPENPOSE_18, ()),
+            "own": (None, ())}
 
 
 def main() -> None:
@@ -26,14 +29,23 @@ def main() -> None:
     parser.add_argument("--benchmark", nargs="+", choices=("xview", "xsub", "xset"),
                         help="only these (default: all that the data set has)")
     parser.add_argument("--data-folder", "--data_folder", type=Path, default=HERE.parent / "data", metavar="DIR",
-                        help="folder that holds ntu/, ntu120/ or kinetics/ (default: ../data)")
+                        help="folder that holds ntu/, ntu120/ or kinetics/ (default: ../data); of `own`, the folder "
+                             "of the joint files itself")
+    parser.add_argument("--skeleton", metavar="PATH",
+                        help="dotted path of the skeleton of `own`, such as skeleton_lab.own_skeletons.UTD_MHAD_20")
     options = parser.parse_args()
     skeleton, benchmarks = DATASETS[options.dataset]
+    if (options.dataset == "own") != (options.skeleton is not None):
+        raise UserError("--skeleton: is needed with --dataset own, and of no use with the others")
     unknown = set(options.benchmark or ()) - set(benchmarks)
     if unknown:
         raise UserError(f"--benchmark {' '.join(sorted(unknown))}: {options.dataset} has "
                         f"{' and '.join(benchmarks) or 'no benchmarks; leave the option out'}")
     folder = options.data_folder / options.dataset
+    if skeleton is None:
+        skeleton, folder = load_object(options.skeleton), options.data_folder
+        if not isinstance(skeleton, Skeleton):
+            raise UserError(f"--skeleton {options.skeleton}: is no Skeleton; see skeleton_lab/skeletons.py")
     missing = []
     for place in [folder / name for name in options.benchmark or benchmarks] or [folder]:
         for part in ("train", "val"):

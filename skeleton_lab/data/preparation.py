@@ -78,10 +78,11 @@ class Summary:
                                                          if self.num_reused else ""),
                  f"  kept      {self.num_kept:>9,}",
                  f"  skipped   {len(self.skipped):>9,}" + (f"  ({', '.join(kinds)})" if kinds else ""),
-                 f"  left out  {self.num_ignored:>9,}  ({self.why_ignored})",
                  f"frames      {sum(self.frame_counts):>9,}",
                  f"time        {seconds:>9.1f} s" + (f"  ({fresh / seconds:,.0f} recordings/s, {jobs} "
                                                      f"{'process' if jobs == 1 else 'processes'})" if fresh else "")]
+        if self.num_ignored:
+            lines.insert(3, f"  left out  {self.num_ignored:>9,}  ({self.why_ignored})")
         lines += [f"skipped: {entry.reason}" for entry in self.skipped[:_SHOWN]]
         if len(self.skipped) > _SHOWN:
             lines.append(f"skipped: and {len(self.skipped) - _SHOWN} more")

@@ -1,0 +1,122 @@
+"""Clips of any skeleton, mapped from an archive in the converted layout, for CTR-GCN."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from skeleton_lab.data import archive, clips
+from skeleton_lab.errors import UserError
+from skeleton_lab.skeletons import Skeleton
+from skeleton_lab.train.imports import load_object
+
+NUM_DEBUG_SAMPLES = 100
+
+
+class Feeder(Dataset):
+    """Clips cropped and resized over time as `feeders.feeder_ntu.Feeder` does, with any number of joints and bodies.
+
+    Args:
+        data_path: `.npz` with `x_<split>` (N, C=3, T, V, M) float32, zeros behind a clip's last frame, and `y_<split>`
+            (N,) class indices; see dataset_tools/convert_*.py.
+        split: "train" or "test".
+        skeleton: dotted path of the `Skeleton`, such as skeleton_lab.own_skeletons.UTD_MHAD_20; its V must be the
+            archive's.
+        p_interval: share of a clip's valid frames to use: [p] for the middle part (testing), [p, q] for a random part
+            between those shares and at least 64 frames long (training).
+        window_size: frames per clip; the used part is resized to it.
+        random_rot: turn each clip at random, up to 0.3 rad about each axis.
+        bone, vel: give bones instead of joints; give the steps from each frame to the next.
+        debug: use the first 100 clips only.
+
+    Attributes:
+        label: (N,) int64 classes. sample_name: "train_0", ... or "test_0", ...: the row in the archive.
+
+    Raises:
+        UserError: the archive is missing or broken, or an option does not fit it.
+    """
+
+    def __init__(self, data_path: str, split: str, skeleton: str, p_interval: Sequence[float] = (1,),
+                 window_size: int = 64, random_rot: bool = False, bone: bool = False, vel: bool = False,
+                 debug: bool = False) -> None:
+        self.data_path, self.split = data_path, split
+        self.skeleton = load_object(skeleton)
+        if not isinstance(self.skeleton, Skeleton):
+            raise UserError(f"feeders.feeder_clips.Feeder: '{skeleton}' is no Skeleton; see skeleton_lab/skeletons.py")
+        self.p_interval, self.window_size = tuple(p_interval), window_size
+        if len(self.p_interval) not in (1, 2) or not all(0 < share <= 1 for share in self.p_interval):
+            raise UserError(f"feeders.feeder_clips.Feeder: p_interval={p_interval} is not one or two shares in (0, 1]")
+        if window_size < 1:
+            raise UserError(f"feeders.feeder_clips.Feeder: window_size={window_size} is no number of frames")
+        self.random_rot, self.bone, self.vel = random_rot, bone, vel
+        self._open()
+        labels = np.array(archive.map_array(data_path, f"y_{split}"))
+        if labels.shape != (len(self._clips),) or labels.dtype.kind not in "iu" or (labels < 0).any():
+            raise UserError(f"{data_path}: 'y_{split}' is {labels.dtype} of shape {labels.shape}; expected the "
+                            f"{len(self._clips)} clips' class indices")
+        self.label = labels[:NUM_DEBUG_SAMPLES if debug else None].astype(np.int64)
+        self.sample_name = [f"{split}_{row}" for row in range(len(self.label))]
+
+    def _open(self) -> None:
+        if self.split not in ("train", "test"):
+            raise UserError(f"feeders.feeder_clips.Feeder: there is no split '{self.split}'; choose train or test")
+        self._clips = np.asarray(archive.map_array(self.data_path, f"x_{self.split}"))
+        shape, num_joints = self._clips.shape, self.skeleton.num_joints
+        if len(shape) != 5 or (shape[1], shape[3]) != (3, num_joints) or self._clips.dtype != np.float32:
+            raise UserError(f"{self.data_path}: 'x_{self.split}' is {self._clips.dtype} of shape {shape}; "
+                            f"{self.skeleton.name} needs float32 (N, 3, T, {num_joints}, M)")
+
+    def __getstate__(self) -> dict[str, object]:
+        """Leave the clips out: another process opens the file itself."""
+        return {name: value for name, value in vars(self).items() if name != "_clips"}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        vars(self).update(state)
+        self._open()
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, int, int]:
+        """Return the clip (C, T, V, M) float32, its class and `index`."""
+        data, labels, _ = self.get_batch([index])
+        return data[0].numpy(), int(labels[0]), index
+
+    def get_batch(self, indices: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return the clips (N, C, T, V, M) float32, their classes (N,) and `indices` (N,), both int64."""
+        rows = [range(len(self))[index] for index in indices]
+        frames = np.ascontiguousarray(self._clips[rows].transpose(0, 2, 4, 3, 1))  # (N, C, T, V, M) -> (N, T, M, V, C)
+        if not np.isfinite(frames).all():
+            raise UserError(f"{self.data_path}: one of the clips {rows} of 'x_{self.split}' holds a number that is not "
+                            "finite; make the archive again")
+        num_valid = (frames != 0).any(axis=(2, 3, 4)).sum(axis=1)
+        if len(self.p_interval) == 1:
+            spans = clips.centre_spans(num_valid, *self.p_interval)
+        else:
+            spans = clips.draw_spans(num_valid, *self.p_interval)
+        joints = _resized(frames, clips.plan_resampling(spans, self.window_size))
+        joints[spans.length == 0] = 0
+        if self.random_rot:
+            joints = clips.rotate(joints, clips.draw_rotations(len(rows)))
+        if self.bone:
+            joints = clips.bones(joints, self.skeleton.parents)
+        if self.vel:
+            joints = clips.motion(joints)
+        data = torch.from_numpy(np.ascontiguousarray(joints.transpose(0, 4, 1, 3, 2)))  # -> (N, C, T, V, M)
+        return data, torch.from_numpy(self.label[rows]), torch.as_tensor(indices, dtype=torch.int64)
+
+    def top_k(self, score: np.ndarray, top_k: int) -> float:
+        """Return the share of clips whose class is among the `top_k` highest of its scores (N, classes)."""
+        from skeleton_lab.train.metrics import top_k_accuracy  # here, since it brings 70 MB that loading does not need
+        return top_k_accuracy(np.asarray(score), self.label, top_k)
+
+
+def _resized(frames: np.ndarray, plan: clips.Resampling) -> np.ndarray:
+    """Return the frames (N, T, M, V, C) that `plan` asks for, (N, W, M, V, C)."""
+    number = np.arange(len(frames))[:, None]
+    lower, upper = frames[number, plan.lower], frames[number, plan.upper]
+    flat = (len(frames), plan.lower.shape[1], -1)
+    return clips.mix_frames(lower.reshape(flat), upper.reshape(flat), plan.weight).reshape(lower.shape)

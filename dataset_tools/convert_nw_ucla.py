@@ -1,0 +1,28 @@
+"""NW-UCLA's skeletons to training files.
+
+    python dataset_tools/convert_nw_ucla.py --input CTR-GCN/data/NW-UCLA/all_sqe --output Datasets/nw_ucla.npz
+
+Reads aAA_sSS_eEE_vVV.json (10 actions, 3 views; views 1 and 2 train) and writes x_train, y_train, x_test, y_test: clips
+(N, C=3, T, V=20, M=1) float32 in metres, T the longest clip's frames and zeros behind shorter ones, and class indices.
+A clip begins with the middle of the spine at the origin. The joints are those of UCLA_20 in skeleton_lab/skeletons.py.
+With --msg3d, MS-G3D's files too. CTR-GCN's own configuration (config/ucla) reads the JSON files as they are. What to do
+with them: docs/own_skeletons.md.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(next(p for p in Path(__file__).resolve().parents if (p / "skeleton_lab").is_dir())))
+
+from skeleton_lab.data.clip_archive import convert_command
+from skeleton_lab.data.small_sets import NW_UCLA
+from skeleton_lab.errors import run_command
+
+
+def main() -> None:
+    """Convert."""
+    convert_command(NW_UCLA, __doc__)
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,42 @@
+"""Skeletons of further data sets, and the place for your own: each is one literal (see docs/own_skeletons.md).
+
+A skeleton is a tree. `edges` are (child, parent) pairs, 0-based, one for every joint but `root`; bones follow from
+them. Name joints "left ..." and "right ..." where they have a side, so that the two sides can be told apart.
+"""
+
+from __future__ import annotations
+
+from skeleton_lab.skeletons import Skeleton
+
+# UTD-MHAD (Chen et al., ICIP 2015): Microsoft Kinect v1, the order of the rows of `d_skel`.
+UTD_MHAD_20 = Skeleton(
+    name="UTD-MHAD (20 joints)",
+    joint_names=(
+        "head", "shoulder centre", "spine", "hip centre",
+        "left shoulder", "left elbow", "left wrist", "left hand",
+        "right shoulder", "right elbow", "right wrist", "right hand",
+        "left hip", "left knee", "left ankle", "left foot",
+        "right hip", "right knee", "right ankle", "right foot",
+    ),
+    edges=(
+        (0, 1), (2, 1), (3, 2), (4, 1), (5, 4), (6, 5), (7, 6), (8, 1), (9, 8), (10, 9), (11, 10),
+        (12, 3), (13, 12), (14, 13), (15, 14), (16, 3), (17, 16), (18, 17), (19, 18),
+    ),
+    root=1,
+)
+
+# MSR-Action3D (Li et al., CVPR workshops 2010): 20 joints in an order of its own, known from the drawing code that came
+# with it. That code links joints but does not name their sides: which one is left is our reading.
+MSR_ACTION3D_20 = Skeleton(
+    name="MSR-Action3D (20 joints)",
+    joint_names=(
+        "left shoulder", "right shoulder", "shoulder centre", "spine", "left hip", "right hip", "hip centre",
+        "left elbow", "right elbow", "left wrist", "right wrist", "left hand", "right hand",
+        "left knee", "right knee", "left ankle", "right ankle", "left foot", "right foot", "head",
+    ),
+    edges=(
+        (19, 2), (0, 2), (1, 2), (3, 2), (6, 3), (7, 0), (9, 7), (11, 9), (8, 1), (10, 8), (12, 10),
+        (4, 6), (13, 4), (15, 13), (17, 15), (5, 6), (14, 5), (16, 14), (18, 16),
+    ),
+    root=2,
+)
