@@ -72,7 +72,7 @@ class SkeletonDataset(Dataset):
 def check_loader(loader: DataLoader, num_batches: int) -> list[str]:
     """Read `num_batches` batches and return what came out of them, line by line."""
     num_batches = min(num_batches, len(loader))
-    batches = iter(tqdm(islice(loader, num_batches), "reading", num_batches, unit=" batches"))
+    batches = iter(tqdm(islice(loader, num_batches), "reading", num_batches, unit=" batches", disable=None))
     start_s = time.perf_counter()
     clips, labels = next(batches)
     first_s = time.perf_counter()

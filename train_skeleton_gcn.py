@@ -19,7 +19,7 @@ from skeleton_lab.toys import training
 from skeleton_lab.toys.models import SkeletonGCN
 
 DEFAULTS = training.Options(npz_path=Path("/workspace/CTR-GCN/data/ntu/NTU60_CS_ctrgcn.npz"), epochs=5, batch_size=32,
-                            device=0, num_frames=64, lr=2e-3)
+                            device=0, num_frames=64, lr=5e-3)
 
 
 def main() -> None:

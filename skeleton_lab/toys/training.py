@@ -118,7 +118,7 @@ def fit(model: nn.Module, loader: DataLoader, precision: Precision, options: Opt
     for epoch in range(1, math.ceil(total_steps / len(loader)) + 1):
         loss_sum = correct = seen = 0.0
         start_s = time.perf_counter()
-        for clips, labels in tqdm(loader, f"epoch {epoch}", unit=" batches", leave=False):
+        for clips, labels in tqdm(loader, f"epoch {epoch}", unit=" batches", leave=False, disable=None):
             clips, labels = clips.to(device, non_blocking=True), labels.to(device, non_blocking=True)
             with precision.autocast():
                 logits = model(clips)
@@ -147,7 +147,7 @@ def evaluate(model: nn.Module, loader: DataLoader, precision: Precision) -> int:
     device = next(model.parameters()).device
     model.eval()
     correct = 0
-    for clips, labels in tqdm(loader, "testing", unit=" batches", leave=False):
+    for clips, labels in tqdm(loader, "testing", unit=" batches", leave=False, disable=None):
         with precision.autocast():
             logits = model(clips.to(device, non_blocking=True))
         correct += int((logits.argmax(1).cpu() == labels).sum())
