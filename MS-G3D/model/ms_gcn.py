@@ -7,8 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from model.contraction import NarrowFirst, best_order
 from model.mlp import MLP
-from model.operators import ConvOptions, WindowGraphConv, WindowGraphConvNormRelu
+from model.narrow import NarrowGraphConvNormRelu
+from model.operators import ConvOptions, WindowGraphConv, WindowGraphConvNormRelu, evaluate_relu_map
 from model.windows import Windows, rows_to_maps
 from skeleton_lab.norm import Moments, update_running
 from skeleton_lab.skeletons import hop_distance, normalize_symmetric
@@ -45,24 +47,24 @@ class ScaleAggregation(nn.Module):
         self.A_res = nn.Parameter(torch.empty_like(stack).uniform_(-A_RES_BOUND, A_RES_BOUND))
         self.mlp = MLP(num_scales * in_channels, out_channels)
 
-    def aggregate(self, x: Tensor, map_weight: Tensor | None = None, map_bias: Tensor | None = None,
-                  keep: bool = True) -> Tensor:
+    def aggregate(self, x: Tensor, map_weight: Tensor | None = None, map_bias: Tensor | None = None) -> Tensor:
         """Return aggregation, 1x1 convolution, BatchNorm and ReLU of x (B, C_in, T, V) as rows (T'*B*V*w, C).
 
         With a linear map (C_out, w*C) and (C_out): the map of each joint's w rows, (T'*B*V, C_out).
-
-        Args:
-            keep: keep the rows in front of the BatchNorm for the backward pass, or compute them again.
         """
         stack, norm = self.A_powers + self.A_res, self.mlp.norm
         if norm.training:
-            rows, *moments = WindowGraphConvNormRelu.apply(
-                x, stack, self.mlp.weight, self.mlp.bias, norm.weight, norm.bias, map_weight, map_bias,
-                ConvOptions(self.windows, norm.eps, keep))
+            narrow = best_order(self.windows, x.shape[3], self.mlp.weight, x.shape[1]) is NarrowFirst
+            operator = NarrowGraphConvNormRelu if narrow else WindowGraphConvNormRelu
+            rows, *moments = operator.apply(x, stack, self.mlp.weight, self.mlp.bias, norm.weight, norm.bias,
+                                            map_weight, map_bias, ConvOptions(self.windows, norm.eps))
             nodes = self.windows.count(x.shape[2]) * self.windows.size * x.shape[3]
             update_running([norm], Moments(*moments), len(x) * nodes)
             return rows
-        rows = WindowGraphConv.apply(x, stack, *self.mlp.folded(), self.windows).relu_()
+        weight, bias = self.mlp.folded()
+        if not torch.is_grad_enabled():
+            return evaluate_relu_map(x, stack, weight, bias, map_weight, map_bias, self.windows)
+        rows = WindowGraphConv.apply(x, stack, weight, bias, self.windows).relu_()
         return rows if map_weight is None else F.linear(rows.view(-1, map_weight.shape[1]), map_weight, map_bias)
 
 

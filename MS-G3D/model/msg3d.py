@@ -53,16 +53,14 @@ class MS_G3D(nn.Module):
         self.gcn3d = nn.ModuleDict({"1": convolution})  # "0", the unfolding, has no parameters
         self.out_conv = nn.Conv3d(stage.embed_channels, stage.out_channels, (1, window, 1))
         self.out_bn = nn.BatchNorm2d(stage.out_channels)
-        # Where the input is narrow, the wide rows are cheap to compute again.
-        self.keep = stage.in_channels >= stage.embed_channels
 
     def forward(self, x: Tensor) -> Tensor:
         weight = self.out_conv.weight.flatten(2).transpose(1, 2).flatten(1)  # (C_out, w*C)
         bias, norm = self.out_conv.bias, self.out_bn
         if not norm.training:
             scale, shift = folded([norm])
-            return self.gcn3d["1"].aggregate(x, weight * scale.unsqueeze(1), bias * scale + shift, self.keep)
-        rows = self.gcn3d["1"].aggregate(x, weight, bias, self.keep)
+            return self.gcn3d["1"].aggregate(x, weight * scale.unsqueeze(1), bias * scale + shift)
+        rows = self.gcn3d["1"].aggregate(x, weight, bias)
         rows, *moments = Norm.apply(rows, norm.weight, norm.bias, norm.eps)
         update_running([norm], Moments(*moments), len(rows))
         return rows
