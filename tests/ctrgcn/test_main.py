@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import re
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -30,9 +35,6 @@ def archives(tmp_path_factory):
 @pytest.fixture(scope="module")
 def trained(archives, tmp_path_factory):
     """Work directories of one training from each of the two archives."""
-    import subprocess
-    import sys
-
     folders = []
     for archive in archives:
         folder = tmp_path_factory.mktemp("work") / archive.stem
@@ -63,8 +65,9 @@ def test_each_config_resolves(path, tree):
 
 
 def test_the_ntu_configs_hold_the_published_recipe():
-    configs = {path.parent.name: yaml.safe_load(path.read_text()) for path in CONFIGS if path.parent.name.startswith("ntu")}
-    assert {name: (c["model_args"]["num_class"], c["train_feeder_args"]["data_path"]) for name, c in configs.items()} == {
+    configs = {path.parent.name: yaml.safe_load(path.read_text()) for path in CONFIGS if "ntu" in path.parent.name}
+    assert {name: (c["model_args"]["num_class"], c["train_feeder_args"]["data_path"])
+            for name, c in configs.items()} == {
         "nturgbd-cross-subject": (60, "data/ntu/NTU60_CS.npz"), "nturgbd-cross-view": (60, "data/ntu/NTU60_CV.npz"),
         "nturgbd120-cross-subject": (120, "data/ntu120/NTU120_CSub.npz"),
         "nturgbd120-cross-set": (120, "data/ntu120/NTU120_CSet.npz")}
@@ -152,3 +155,25 @@ def test_weights_of_another_architecture_name_keys(trained, archives, run_script
     done = run_script("main.py", *flags(archives[0], "--model", "model.baseline.Model", "--work-dir", tmp_path / "w",
                                         "--weights", trained[0] / "best.pt"), cwd=TREE)
     assert done.returncode == 2 and "l1.gcn1.alpha" in done.stderr and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("workers", ["1", "4"])
+def test_killed_and_resumed_it_ends_in_the_same_weights(archives, run_script, tmp_path, workers):
+    """SIGKILL in the middle of the second epoch; the untouched run loads in the main process."""
+    words = flags(archives[0], "--num-epoch", "3")
+    untouched = run_script("main.py", *words, "--work-dir", tmp_path / "untouched", cwd=TREE)
+    assert untouched.returncode == 0, untouched.stderr
+    command = [sys.executable, "main.py", *map(str, words), "--num-worker", workers, "--work-dir", str(tmp_path / "w")]
+    process = subprocess.Popen(command, cwd=TREE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                               start_new_session=True)
+    log = tmp_path / "w" / "log.txt"
+    while not (log.exists() and "Training epoch: 2" in log.read_text()):
+        assert process.poll() is None
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "w" / "runs-3-6.pt").exists()
+    resumed = run_script("main.py", *words, "--num-worker", workers, "--resume", "--work-dir", tmp_path / "w", cwd=TREE)
+    assert resumed.returncode == 0 and "Resuming in epoch 2" in resumed.stdout, resumed.stderr
+    first, second = (torch.load(tmp_path / name / "runs-3-6.pt", weights_only=True) for name in ("untouched", "w"))
+    assert all(torch.equal(first[key], second[key]) for key in first)
