@@ -10,22 +10,23 @@ from __future__ import annotations
 import json
 import sys
 import traceback
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from skeleton_lab.bench.capacity import capacity, is_out_of_memory
-from skeleton_lab.bench.job import CAPACITY, Job, set_up
+from skeleton_lab.bench.capacity import capacity, held_bytes, is_out_of_memory
+from skeleton_lab.bench.job import CAPACITY, HOLD, MEASURE, Job, set_up
 from skeleton_lab.bench.measure import measure
 
 DONE, FAILED, OUT_OF_MEMORY = "ok", "failed", "out of memory"
+WORK = {MEASURE: measure, CAPACITY: capacity, HOLD: lambda subject: asdict(held_bytes(subject, subject.job.batch_size))}
 
 
 def answer(job: Job) -> dict[str, Any]:
     """Do the job; a failure is an answer too."""
     try:
         subject = set_up(job)
-        found = capacity(subject) if job.kind == CAPACITY else measure(subject)
-        return {"status": DONE, **found}
+        return {"status": DONE, **WORK[job.kind](subject)}
     except Exception as error:
         traceback.print_exc()
         status = OUT_OF_MEMORY if is_out_of_memory(error) else FAILED

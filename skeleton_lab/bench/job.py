@@ -16,7 +16,7 @@ from skeleton_lab.train.device import Precision, choose_precision
 from skeleton_lab.train.imports import construct
 from skeleton_lab.train.optim import make_optimizer
 
-MEASURE, CAPACITY = "measure", "capacity"
+MEASURE, CAPACITY, HOLD = "measure", "capacity", "hold"
 LEARNING_RATE = 1e-3
 
 
@@ -25,7 +25,8 @@ class Job:
     """One question about one model, for one process; plain values only, so that it travels as JSON.
 
     Attributes:
-        kind: "measure" (time and memory of a step) or "capacity" (the largest batch that fits).
+        kind: "measure" (time and memory of a step), "capacity" (the largest batch that fits) or "hold" (bytes counted
+            in one pass over the batch, on a CPU).
         device: "cpu" or "cuda:<index>".
         num_frames: T.
         batch_size: clips per step. forward_batch_size: clips per pass ("capacity": where its search starts).
