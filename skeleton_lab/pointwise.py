@@ -12,10 +12,17 @@ from skeleton_lab.norm import Moments, batch_moments, normalize, normalize_backw
 from skeleton_lab.precision import without_autocast
 
 
-def pointwise(weight: Tensor, x: Tensor) -> Tensor:
-    """Multiply (C_out, C_in) into the channels of x (B, C_in, ...): a 1x1 convolution without bias."""
+def pointwise(weight: Tensor, x: Tensor, out: Tensor | None = None) -> Tensor:
+    """Multiply (C_out, C_in) into the channels of x (B, C_in, ...): a 1x1 convolution without bias.
+
+    `out` (B, C_out, ...) may be a range of channels of a larger tensor.
+    """
     # matmul may fold the batch into the rows, which copies x; bmm never does
-    return torch.bmm(weight.expand(x.shape[0], -1, -1), x.flatten(2)).unflatten(2, x.shape[2:])
+    weights = weight.expand(x.shape[0], -1, -1)
+    if out is None:
+        return torch.bmm(weights, x.flatten(2)).unflatten(2, x.shape[2:])
+    torch.bmm(weights, x.flatten(2), out=out.flatten(2))
+    return out
 
 
 def pointwise_weight_grad(grad: Tensor, x: Tensor) -> Tensor:

@@ -18,11 +18,19 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from skeleton_lab.norm import Moments, batch_moments, normalize, normalize_backward, relu_backward
-from skeleton_lab.pointwise import pointwise, pointwise_weight_grad, strided_frames
+from skeleton_lab.norm import (
+    Moments,
+    merge_moments,
+    normalize,
+    normalize_backward,
+    relu_backward_,
+    row_moments,
+)
+from skeleton_lab.pointwise import add_pointwise_weight_grad, body_chunks, pointwise, strided_frames
 from skeleton_lab.precision import without_autocast
 
 POOL_FRAMES = 3
+CACHE_BYTES = 1024 * 1024  # of the input at a time, on a CPU: a convolution's start-up cost wants more than one body
 
 
 @dataclass(frozen=True)
@@ -92,13 +100,23 @@ class TemporalBranches(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, plan: BranchPlan, weight1: Tensor, bias1: Tensor, norm1_weight: Tensor,
                 norm1_bias: Tensor, norm2_weight: Tensor, norm2_bias: Tensor, bias2: Tensor,
                 *kernels: Tensor) -> tuple[Tensor, ...]:
+        head, plain = weight1.split(norm1_weight.shape[0])  # the last branch has neither ReLU nor a second layer
         with without_autocast(x):
-            head, plain = weight1.split(norm1_weight.shape[0])  # the last branch has neither ReLU nor a second layer
-            hidden = pointwise(head, x)
-            moments1 = batch_moments(hidden)
-            active = normalize(hidden, norm1_weight, norm1_bias, moments1, plan.eps).relu_()
-            merged = _merge(active, pointwise(plain, plan.every_stride(x)), plan, kernels)
-            moments2 = batch_moments(merged)
+            chunks = body_chunks(x, CACHE_BYTES)
+            hidden = x.new_empty(x.shape[0], head.shape[0], *x.shape[2:])
+            rows = []
+            for bodies in chunks:
+                pointwise(head, x[bodies], out=hidden[bodies])
+                rows.append(row_moments(hidden[bodies]))
+            moments1 = merge_moments(rows, hidden[0, 0].numel())
+            merged = x.new_empty(x.shape[0], weight1.shape[0], *plan.every_stride(x[:1]).shape[2:])
+            rows = []
+            for bodies in chunks:
+                active = normalize(hidden[bodies], norm1_weight, norm1_bias, moments1, plan.eps).relu_()
+                _convolve(active, plan, kernels, merged[bodies])
+                pointwise(plain, plan.every_stride(x[bodies]), out=merged[bodies, head.shape[0]:])
+                rows.append(row_moments(merged[bodies]))
+            moments2 = merge_moments(rows, merged[0, 0].numel())
             out = normalize(merged, norm2_weight, norm2_bias, moments2, plan.eps)
         ctx.plan = plan
         ctx.save_for_backward(x, hidden, merged, weight1, norm1_weight, norm1_bias, norm2_weight, bias1, bias2,
@@ -111,57 +129,63 @@ class TemporalBranches(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor, *_: Tensor | None) -> tuple[Tensor | None, ...]:
         x, hidden, merged, weight1, norm1_weight, norm1_bias, norm2_weight, bias1, bias2, *rest = ctx.saved_tensors
         plan, moments1, moments2, kernels = ctx.plan, Moments(*rest[:2]), Moments(*rest[2:4]), rest[4:]
-        width = weight1.shape[0] - norm1_weight.shape[0]
         with without_autocast(x):
+            chunks = body_chunks(x, CACHE_BYTES)
             grad, *grad_norm2 = normalize_backward(grad.contiguous(), merged, norm2_weight, moments2, plan.eps)
-            active = normalize(hidden, norm1_weight, norm1_bias, moments1, plan.eps).relu_()
-            grad_active = torch.empty_like(active)
-            grad_kernels = _split_backward(grad, active, grad_active, merged, plan, kernels)
-            grad_active = relu_backward(grad_active, active)
+            grad_active = torch.empty_like(hidden)
+            grad_kernels = [torch.zeros_like(kernel) for kernel in kernels]
+            for bodies in chunks:
+                active = normalize(hidden[bodies], norm1_weight, norm1_bias, moments1, plan.eps).relu_()
+                _convolve_backward(grad[bodies], active, merged[bodies], plan, kernels,
+                                   (grad_active[bodies], grad_kernels))
+                relu_backward_(grad_active[bodies], active)
             grad_hidden, *grad_norm1 = normalize_backward(grad_active, hidden, norm1_weight, moments1, plan.eps)
-            head, plain = weight1.split(norm1_weight.shape[0])
-            grad_plain = grad[:, -width:]
-            x_strided = plan.every_stride(x)
-            grad_weight1 = torch.cat([pointwise_weight_grad(grad_hidden, x),
-                                      pointwise_weight_grad(grad_plain, x_strided)])
-            grad_x = None
-            if ctx.needs_input_grad[0]:
-                grad_x = pointwise(head.t(), grad_hidden)
-                plan.every_stride(grad_x).add_(pointwise(plain.t(), grad_plain))
+            grad_x, grad_weight1 = _pointwise_backward(grad_hidden, grad, x, weight1, plan)
         return (grad_x, None, grad_weight1, torch.zeros_like(bias1), *grad_norm1, *grad_norm2,
                 torch.zeros_like(bias2), *grad_kernels)
 
 
-def _merge(active: Tensor, plain: Tensor, plan: BranchPlan, kernels: Sequence[Tensor]) -> Tensor:
-    """Return the branches before their last norms, side by side: temporal convolutions, pool, plain."""
-    width = plain.shape[1]
-    parts = active.split(width, dim=1)
-    merged = plain.new_empty(plain.shape[0], (len(parts) + 1) * width, *plain.shape[2:])
-    slots = merged.split(width, dim=1)
+def _convolve(active: Tensor, plan: BranchPlan, kernels: Sequence[Tensor], merged: Tensor) -> None:
+    """Write the temporal convolutions and the pool of `active` side by side into `merged`, from its start."""
+    width = active.shape[1] // (len(kernels) + 1)
+    parts, slots = active.split(width, dim=1), merged.split(width, dim=1)
     for slot, part, kernel, dilation in zip(slots, parts, kernels, plan.dilations, strict=False):
         slot.copy_(F.conv2d(part, plan.kernel(kernel), **plan.convolution(dilation)))
-    slots[-2].copy_(max_pool_frames(parts[-1], plan))
-    slots[-1].copy_(plain)
-    return merged
+    slots[len(kernels)].copy_(max_pool_frames(parts[-1], plan))
 
 
-def _split_backward(grad: Tensor, active: Tensor, grad_active: Tensor, merged: Tensor, plan: BranchPlan,
-                    kernels: Sequence[Tensor]) -> list[Tensor]:
-    """Write the gradient of `active` for `_merge`'s gradient, and return the gradients of the kernels."""
-    width = kernels[0].shape[0]
-    grads, parts = grad.split(width, dim=1), active.split(width, dim=1)
+def _convolve_backward(grad: Tensor, active: Tensor, merged: Tensor, plan: BranchPlan, kernels: Sequence[Tensor],
+                       grads: tuple[Tensor, list[Tensor]]) -> None:
+    """Take the gradient of `merged` back: write that of `active`, add those of the kernels (`grads`, in this order)."""
+    grad_active, grad_kernels = grads
+    width = active.shape[1] // (len(kernels) + 1)
+    parts, slots = active.split(width, dim=1), grad.split(width, dim=1)
     grad_parts = grad_active.split(width, dim=1)
-    grad_kernels = []
     for branch, (kernel, dilation) in enumerate(zip(kernels, plan.dilations, strict=True)):
         geometry = plan.convolution(dilation)
         grad_part, grad_kernel, _ = torch.ops.aten.convolution_backward(
-            grads[branch], parts[branch], plan.kernel(kernel), None, geometry["stride"], geometry["padding"],
+            slots[branch], parts[branch], plan.kernel(kernel), None, geometry["stride"], geometry["padding"],
             geometry["dilation"], False, (0, 0), 1, (True, True, False))
         grad_parts[branch].copy_(grad_part)
-        grad_kernels.append(plan.kernel(grad_kernel))
-    pooled = merged.split(width, dim=1)[-2]
-    grad_parts[-1].copy_(_max_pool_backward(grads[-2], parts[-1], pooled, plan))
-    return grad_kernels
+        grad_kernels[branch] += plan.kernel(grad_kernel)
+    pool = len(kernels)
+    pooled = merged.split(width, dim=1)[pool]
+    grad_parts[pool].copy_(_max_pool_backward(slots[pool], parts[pool], pooled, plan))
+
+
+def _pointwise_backward(grad_hidden: Tensor, grad: Tensor, x: Tensor, weight1: Tensor,
+                        plan: BranchPlan) -> tuple[Tensor, Tensor]:
+    """Return the gradients of x and of the 1x1 convolutions' weight, given those of `hidden` and `merged`."""
+    split = grad_hidden.shape[1]
+    head, plain = weight1.split(split)
+    grad_x, grad_weight1 = torch.empty_like(x), torch.zeros_like(weight1)
+    for bodies in body_chunks(x, CACHE_BYTES):
+        grad_plain, seen = grad[bodies, split:].flatten(2), plan.every_stride(x[bodies])
+        pointwise(head.t(), grad_hidden[bodies], out=grad_x[bodies])
+        plan.every_stride(grad_x[bodies]).add_(pointwise(plain.t(), grad[bodies, split:]))
+        add_pointwise_weight_grad(grad_weight1[:split], grad_hidden[bodies].flatten(2), x[bodies].flatten(2))
+        add_pointwise_weight_grad(grad_weight1[split:], grad_plain, seen.flatten(2))
+    return grad_x, grad_weight1
 
 
 def folded_branches(x: Tensor, plan: BranchPlan, first: tuple[Tensor, Tensor], seconds: Sequence[tuple[Tensor, Tensor]],
