@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import pickle
 import subprocess
 import sys
@@ -161,6 +162,21 @@ def test_in_memory_or_mapped_is_the_same(feeder_class, archives, layout):
     in_memory = feeder_class(path, **TESTING, use_mmap=False)
     assert in_memory.sample_name[-1] == "test_8"
     np.testing.assert_array_equal(in_memory[2][0], feeder_class(path, **TESTING)[2][0])
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="this system cannot fork")
+def test_what_a_clip_holds_is_found_once_for_all_processes(feeder_class, archives):
+    """A clip that another process has looked at is not looked at again: what stands in its place says so."""
+    feeder = feeder_class(str(archives[0]["kaggle"]), **TESTING)
+    worker = multiprocessing.get_context("fork").Process(target=feeder.get_batch, args=([0, 2],))
+    worker.start()
+    worker.join()
+    assert worker.exitcode == 0
+    looked_at = []
+    look_at = feeder._reader._rows.look_at
+    feeder._reader._rows.look_at = lambda index: looked_at.append(index) or look_at(index)
+    feeder.get_batch([0, 1, 2])
+    assert looked_at == [1]
 
 
 def test_pages_are_let_go_and_read_again(feeder_class, archives, monkeypatch):
