@@ -43,11 +43,12 @@ class RefinedAggregation(torch.autograd.Function):
 
     Keeps x only.
 
-    apply(x (B, C_in, V, T), *AggregationWeights) -> y (B, C_out, U, T) in the dtype of x, mean (C_out), var (C_out).
+    apply(x (B, C_in, V, T), with_moments, *AggregationWeights) -> y (B, C_out, U, T) in the dtype of x; with_moments,
+    (y, mean, var) with the moments (C_out) of y.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, *tensors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(ctx: Any, x: Tensor, with_moments: bool, *tensors: Tensor) -> Tensor | tuple[Tensor, ...]:
         ctx.save_for_backward(x, *tensors)
         rows: list[RowMoments] = []
         with without_autocast(x):
@@ -56,7 +57,10 @@ class RefinedAggregation(torch.autograd.Function):
             out = x.new_empty(x.shape[0], aggregation.channels, *x.shape[2:])
             for bodies in chunks:
                 aggregation.forward(bodies, out[bodies])
-                rows.append(row_moments(out[bodies]))
+                if with_moments:
+                    rows.append(row_moments(out[bodies]))
+            if not with_moments:
+                return out
             moments = merge_moments(rows, x.shape[2] * x.shape[3])
         ctx.mark_non_differentiable(*moments)
         return out, *moments
@@ -72,7 +76,7 @@ class RefinedAggregation(torch.autograd.Function):
             grad_x = torch.empty_like(x)
             for bodies in chunks:
                 aggregation.backward(bodies, grad[bodies], grad_x[bodies])
-        return grad_x, *aggregation.weight_grads()
+        return grad_x, None, *aggregation.weight_grads()
 
 
 class _Aggregation:

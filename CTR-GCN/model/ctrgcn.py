@@ -93,7 +93,7 @@ class TopologyRefinementUnit(nn.Module):
         residual = x if isinstance(self.down, nn.Identity) else conv_norm(x, *self.down)
         if not self.bn.training:
             return self._evaluate(x, weights, residual)
-        aggregated, *moments = RefinedAggregation.apply(x, *weights)  # (B, C_out, V, T)
+        aggregated, *moments = RefinedAggregation.apply(x, True, *weights)  # (B, C_out, V, T)
         update_running([self.bn], Moments(*moments), aggregated.numel() // aggregated.shape[1])
         return NormActivation.apply(aggregated, self.bn.weight, self.bn.bias, *moments, residual, self.bn.eps)
 
@@ -103,7 +103,7 @@ class TopologyRefinementUnit(nn.Module):
         per_feature = scale.repeat_interleave(NUM_SUBSETS)
         weights = weights._replace(feature_weight=weights.feature_weight * per_feature.unsqueeze(1),
                                    feature_bias=weights.feature_bias * per_feature)
-        out, _, _ = RefinedAggregation.apply(x, *weights)
+        out = RefinedAggregation.apply(x, False, *weights)
         return out.add_(shift.to(out.dtype).view(-1, 1, 1)).add_(residual).relu_()
 
 
