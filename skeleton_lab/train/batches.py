@@ -7,7 +7,10 @@ number of loader processes, and a resumed epoch goes on in the middle as if neve
 
 from __future__ import annotations
 
+import os
 import random
+import signal
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -15,6 +18,8 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
+
+from skeleton_lab.train.distributed import World
 
 Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # data (N, C, T, V, M), labels (N,), indices (N,)
 
@@ -45,32 +50,45 @@ class Request:
 
 
 class Batches(Sampler[Request]):
-    """The batches of an epoch, in order.
+    """The batches of an epoch, in order: of several processes, this one's part.
+
+    A shuffled epoch is for training: every process takes its slice of every batch. The others are for evaluation: a
+    process takes whole batches, every so many, so that each clip is computed in the same company as by one process.
 
     Attributes:
         epoch: 0-based epoch; it decides the order and the draws.
         start: batches to leave out at the beginning, when an interrupted epoch goes on.
     """
 
-    def __init__(self, length: int, batch_size: int, seed: int, shuffle: bool) -> None:
+    def __init__(self, length: int, batch_size: int, seed: int, shuffle: bool, world: World = World()) -> None:  # noqa: B008
         """Cover `length` clips; a shuffled epoch drops the last, incomplete batch."""
         self._length, self._batch_size, self._seed, self._shuffle = length, batch_size, seed, shuffle
+        self._world = world
         self.epoch = 0
         self.start = 0
 
     def __len__(self) -> int:
-        """Return the number of batches of a whole epoch."""
+        """Return the number of batches of a whole epoch, of all processes."""
         return self._length // self._batch_size if self._shuffle else -(-self._length // self._batch_size)
 
     def __iter__(self) -> Iterator[Request]:
-        for number in range(self.start, len(self)):
-            yield self.request(number)
+        rank, size = self._world.rank, self._world.size
+        if self._shuffle:
+            for number in range(self.start, len(self)):
+                yield self.requests(number)[rank]
+        else:
+            for number in range(self.start + rank, len(self), size):
+                yield self.requests(number)[0]
 
-    def request(self, number: int) -> Request:
-        """Return the epoch's batch `number`, from 0."""
-        order = self._order()
-        indices = order[number * self._batch_size:(number + 1) * self._batch_size]
-        return Request((self._seed, self.epoch, number, int(self._shuffle)), indices)
+    def requests(self, number: int) -> list[Request]:
+        """Return the requests that make up the epoch's batch `number`, from 0: for training, one of each process."""
+        indices = self._order()[number * self._batch_size:(number + 1) * self._batch_size]
+        seed = (self._seed, self.epoch, number, int(self._shuffle))
+        size = self._world.size
+        if size == 1 or not self._shuffle:
+            return [Request(seed, indices)]
+        share = len(indices) // size
+        return [Request((*seed, rank), indices[rank * share:(rank + 1) * share]) for rank in range(size)]
 
     def _order(self) -> list[int]:
         if getattr(self, "_ordered_epoch", None) != self.epoch:
@@ -106,7 +124,25 @@ def make_loader(feeder: Any, batches: Batches, workers: int, device: torch.devic
     """Return a loader over `batches`; workers stay alive between epochs, GPU copies are asynchronous."""
     return DataLoader(SeededFetch(feeder), batch_sampler=batches, num_workers=workers, collate_fn=_as_it_is,
                       pin_memory=device.type == "cuda", persistent_workers=workers > 0,
+                      worker_init_fn=heed_only_the_main_process,
                       generator=torch.Generator())  # its own draws then leave the global generator alone
+
+
+def heed_only_the_main_process(worker: int) -> None:
+    """In a loader process: go on when all processes of a job are asked to stop, since the main one still needs batches.
+
+    Only the main process ends a loader process by SIGTERM; from anybody else the signal is ignored, and so is SIGINT.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "sigwaitinfo"):  # tells the sender; macOS has it not
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_end_when_the_main_process_says_so, daemon=True).start()
+
+
+def _end_when_the_main_process_says_so() -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(0)
 
 
 def seed_generators(seed: Sequence[int] | int) -> None:

@@ -18,6 +18,7 @@ import yaml
 
 from skeleton_lab.errors import UserError, suggest
 from skeleton_lab.files import write_text
+from skeleton_lab.train.distributed import World
 from skeleton_lab.train.literals import parse_assignments
 from skeleton_lab.train.spec import Flag, TreeSpec
 
@@ -83,9 +84,12 @@ def device_index(value: Any) -> int | str:
 
 
 def default_workers() -> int:
-    """Loader processes by default: one for each core this process may use, at most four."""
+    """Loader processes by default: one for each core this process may use, at most four.
+
+    Of several training processes each gets its share of the cores, and at least one loader process.
+    """
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(usable, 4)
+    return max(min(usable // World.from_environment().local_size, 4), 1)
 
 
 COMMON_FLAGS: tuple[Flag, ...] = (
@@ -112,12 +116,13 @@ COMMON_FLAGS: tuple[Flag, ...] = (
     Flag("ignore_weights", text, [], "weights to leave out while loading", many=True),
     Flag("base_lr", real, 0.01, "learning rate before warm-up and decay"),
     Flag("step", natural, [20, 40, 60], "epochs (from 0) from which the rate decays once more", many=True),
-    Flag("device", device_index, [0], "GPU indices, or cpu", many=True),
+    Flag("device", device_index, [0], "GPU index, or cpu; under torchrun an index for each process", many=True),
     Flag("optimizer", text, "SGD", "optimiser", choices=("SGD", "Adam")),
     Flag("nesterov", boolean, False, "Nesterov momentum (SGD only)"),
-    Flag("batch_size", positive, 256, "clips per optimiser step"),
+    Flag("batch_size", positive, 256, "clips per optimiser step, of all processes together"),
     Flag("test_batch_size", positive, 256, "clips per test batch"),
-    Flag("forward_batch_size", positive, None, "clips per forward pass; divides the batch size (default: all)"),
+    Flag("forward_batch_size", positive, None, "clips per forward pass of a process; divides the batch size (default: "
+                                               "all)"),
     Flag("start_epoch", natural, 0, "first epoch, from 0"),
     Flag("num_epoch", natural, 80, "epoch to stop before, from 0"),
     Flag("weight_decay", real, 0.0005, "weight decay of every parameter"),
@@ -160,6 +165,8 @@ def read_config(spec: TreeSpec, argv: Sequence[str] | None = None) -> Config:
             settings[key] = value
     config = argparse.Namespace(**settings)
     _complete(config)
+    if len(given.get("device", ())) > 1:
+        _refuse_several_devices(config.device, sys.argv[1:] if argv is None else argv)
     if spec.adjust:
         spec.adjust(config, frozenset(given) | frozenset(from_file))
     return config
@@ -211,6 +218,14 @@ def _complete(config: Config) -> None:
     for phase in ("train_feeder_args", "test_feeder_args"):
         if not isinstance(getattr(config, phase), dict):
             raise UserError(f"{phase}: expected a mapping of options")
+
+
+def _refuse_several_devices(devices: list[int | str], argv: Sequence[str]) -> None:
+    """Raise a UserError with the command that uses several GPUs, unless this is one of the processes it starts."""
+    if World.from_environment().size == 1:
+        command = shlex.join(["torchrun", f"--nproc_per_node={len(devices)}", Path(sys.argv[0]).name, *argv])
+        raise UserError(f"--device {' '.join(map(str, devices))}: one process uses one GPU; to use all, type: "
+                        f"{command}")
 
 
 def _parser(spec: TreeSpec, flags: dict[str, Flag]) -> argparse.ArgumentParser:

@@ -9,27 +9,48 @@ from dataclasses import dataclass
 import torch
 
 from skeleton_lab.errors import UserError
+from skeleton_lab.train.distributed import World
 
 
-def choose_device(requested: list[int | str], say: Callable[[str], None]) -> torch.device:
-    """Turn `--device` into a device; without a GPU say so in one line and use the CPU.
+def choose_device(requested: list[int | str], say: Callable[[str], None], world: World | None = None) -> torch.device:
+    """Turn `--device` into the device of this process; without a GPU say so in one line and use the CPU.
+
+    Of several processes on a machine each takes the GPU of its own number, or the one that stands at its place in a
+    longer list.
 
     Raises:
-        UserError: a GPU index this machine does not have, or several devices at once.
+        UserError: a GPU index this machine does not have, or fewer GPUs than processes.
     """
+    world = world or World()
     if "cpu" in requested:
         return torch.device("cpu")
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if not count:
         say("No CUDA GPU found: using the CPU.")
         return torch.device("cpu")
+    if world.size > 1:
+        requested = _of_this_process(requested, world)
     for index in requested:
         if int(index) >= count:
             raise UserError(f"--device {index}: this machine has {count} GPU(s), numbered from 0; "
                             "run check_gpu.py to see them")
     if len(requested) > 1:
-        say(f"--device {' '.join(map(str, requested))}: training uses one GPU; using {requested[0]}.")
-    return torch.device("cuda", int(requested[0]))
+        say(f"device: {requested} names {len(requested)} GPUs, and one process uses one: GPU {requested[0]}. To use "
+            f"all, start it with: torchrun --nproc_per_node={len(requested)} main.py ...")
+    device = torch.device("cuda", int(requested[0]))
+    if world.size > 1:
+        torch.cuda.set_device(device)  # where NCCL communicates
+    return device
+
+
+def _of_this_process(requested: list[int | str], world: World) -> list[int | str]:
+    """Return the GPU of one of several processes, as a list of one."""
+    if requested == [0]:  # the default, and what most configs say
+        return [world.local_rank]
+    if len(requested) < world.local_size:
+        raise UserError(f"--device {' '.join(map(str, requested))} names {len(requested)} GPU(s) for "
+                        f"{world.local_size} processes on this machine; name one for each, or leave --device out")
+    return [requested[world.local_rank]]
 
 
 @dataclass(frozen=True)

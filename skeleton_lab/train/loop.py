@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,7 @@ from tqdm import tqdm
 from skeleton_lab.errors import UserError
 from skeleton_lab.train.batches import Batch
 from skeleton_lab.train.device import Precision
+from skeleton_lab.train.distributed import World, accumulating
 
 
 class TrainingDiverged(UserError):
@@ -30,14 +32,16 @@ class Compute:
     Attributes:
         device: the device of the model.
         precision: its number format.
-        forward_batch_size: clips per forward pass; gradients of the chunks of a batch add up.
+        forward_batch_size: clips per forward pass of a process; gradients of the chunks of a batch add up.
         stop: a truthy value asks the loop to stop after the step in hand.
+        world: the processes that train together.
     """
 
     device: torch.device
     precision: Precision
     forward_batch_size: int
     stop: Any = False
+    world: World = field(default_factory=World)
 
 
 @dataclass
@@ -112,11 +116,11 @@ def train_one_epoch(model: nn.Module, batches: Iterable[Batch], optimizer: torch
     Args:
         means: the epoch's sums so far; added to in place (`means.batches` counts finished batches).
         on_batches: called at each fetch with the number of the first batch fetched and, for each
-            batch, its chunks' losses and accuracies (fractions).
+            batch, its chunks' losses and accuracies (fractions; means over the processes).
         progress: keyword arguments of the tqdm bar.
 
     Returns:
-        `data_s`, `network_s`: seconds; `clips`: clips trained on.
+        `data_s`, `network_s`: seconds; `clips`: clips that all processes trained on.
 
     Raises:
         TrainingDiverged: a loss was NaN or infinite; `args[1]` is the batch number.
@@ -129,8 +133,7 @@ def train_one_epoch(model: nn.Module, batches: Iterable[Batch], optimizer: torch
         if not pending:
             return
         first = means.batches
-        values = torch.stack(pending).cpu().tolist() if len({p.shape for p in pending}) == 1 else [
-            p.cpu().tolist() for p in pending]
+        values = compute.world.mean(torch.stack(pending)).cpu().tolist()
         pending.clear()
         for number, (losses, _) in enumerate(values, first):
             if not np.isfinite(losses).all():
@@ -140,16 +143,16 @@ def train_one_epoch(model: nn.Module, batches: Iterable[Batch], optimizer: torch
             means.batches += 1
         on_batches(first, [losses for losses, _ in values], [accuracies for _, accuracies in values])
 
-    with tqdm(unit="clip", disable=None, leave=False, **progress) as bar:
+    with tqdm(**{"unit": "clip", "disable": None, "leave": False, **progress}) as bar:
         for data, labels, _ in batches:
             timer.lap("data")
             pending.append(_train_batch(model, data, labels, optimizer, scaler, compute))
             if len(pending) == flush_every:
                 flush()
-            clips += len(labels)
-            bar.update(len(labels))
+            clips += len(labels) * compute.world.size
+            bar.update(len(labels) * compute.world.size)
             timer.lap("network")
-            if compute.stop:
+            if compute.world.largest(bool(compute.stop)):
                 break
     flush()
     timer.lap("network")
@@ -165,11 +168,13 @@ def _train_batch(model: nn.Module, data: torch.Tensor, labels: torch.Tensor, opt
     results = []
     for start in range(0, len(labels), size):
         chunk, targets = data[start:start + size], labels[start:start + size]
-        logits = _forward(model, chunk, targets, compute)
-        targets = targets.to(compute.device, non_blocking=True)
-        loss = functional.cross_entropy(logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits,
-                                        targets)
-        scaler.scale(loss / chunks).backward()
+        last = start + size >= len(labels)
+        with nullcontext() if last else accumulating(model):
+            logits = _forward(model, chunk, targets, compute)
+            targets = targets.to(compute.device, non_blocking=True)
+            loss = functional.cross_entropy(
+                logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits, targets)
+            scaler.scale(loss / chunks).backward()
         accuracy = (logits.detach().argmax(dim=1) == targets).float().mean()
         results.append(torch.stack([loss.detach().float(), accuracy]))
     scaler.step(optimizer)
@@ -190,21 +195,35 @@ def _forward(model: nn.Module, data: torch.Tensor, labels: torch.Tensor, compute
 
 
 def evaluate(model: nn.Module, batches: Iterable[Batch], compute: Compute, progress: dict[str, Any]) -> Evaluation:
-    """Return the scores of `model` over `batches`, in evaluation mode and without gradients."""
+    """Return the scores of `model` over `batches`, in evaluation mode and without gradients.
+
+    Of several processes each computes its own batches, and all return the scores of all.
+    """
+    world = compute.world
+    world.follow_main(model)
     model.eval()
     start = time.perf_counter()
     scores, labels_seen, losses, complete = [], [], [], True
-    with torch.inference_mode(), tqdm(unit="clip", disable=None, leave=False, **progress) as bar:
+    with torch.inference_mode(), tqdm(**{"unit": "clip", "disable": None, "leave": False, **progress}) as bar:
         for data, labels, _ in batches:
             logits = _forward(model, data, labels, compute).float()
             losses.append(functional.cross_entropy(logits, labels.to(compute.device, non_blocking=True)))
             scores.append(logits)
             labels_seen.append(labels)
-            bar.update(len(labels))
+            bar.update(len(labels) * world.size)
             if compute.stop:
                 complete = False
                 break
+        if world.size > 1:
+            shards = world.gather(([s.cpu() for s in scores], labels_seen, [loss.cpu() for loss in losses], complete))
+            scores, labels_seen, losses = (_interleaved([shard[part] for shard in shards]) for part in range(3))
+            complete = all(shard[3] for shard in shards)
         all_scores = torch.cat(scores).cpu().numpy()
         loss = float(torch.stack(losses).mean())
     return Evaluation(all_scores, torch.cat(labels_seen).numpy(), loss, len(losses), time.perf_counter() - start,
                       complete)
+
+
+def _interleaved(shards: list[list[torch.Tensor]]) -> list[torch.Tensor]:
+    """Return the batches in the order of the data set: of the processes in turn, as `Batches` deals them out."""
+    return [shard[number] for number in range(len(shards[0])) for shard in shards if number < len(shard)]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from skeleton_lab.errors import UserError
 from skeleton_lab.train.config import Config, read_config, save_config
+from skeleton_lab.train.distributed import World, joined, one_voice
 from skeleton_lab.train.setup import build_model, set_up
 from skeleton_lab.train.spec import TreeSpec
 from skeleton_lab.train.testing import run_test
@@ -19,16 +20,21 @@ def run(spec: TreeSpec, argv: Sequence[str] | None = None) -> int:
     Raises:
         UserError: bad input (`skeleton_lab.errors.run_command` reports it).
     """
-    config = read_config(spec, argv)
-    if config.phase == "model_size":
-        return _print_model(config)
-    work_dir = WorkDir(config.work_dir, config.print_log)
-    if config.phase == "test":
-        save_config(config, spec, work_dir.path / "config_test.yaml")  # not over a training's config.yaml
-        return run_test(set_up(config, spec, work_dir))
-    _claim(work_dir, config, spec)
-    save_config(config, spec, work_dir.path / "config.yaml")
-    return run_training(set_up(config, spec, work_dir))
+    world = World.from_environment()
+    with one_voice(world):
+        config = read_config(spec, argv)
+        if config.phase == "model_size":
+            return _print_model(config)
+    with joined(world):
+        work_dir = WorkDir(config.work_dir, config.print_log) if world.is_main else WorkDir.silent(config.work_dir)
+        if config.phase == "test":
+            if world.is_main:
+                save_config(config, spec, work_dir.path / "config_test.yaml")  # not over a training's config.yaml
+            return run_test(set_up(config, spec, work_dir, world))
+        if world.is_main:
+            _claim(work_dir, config, spec)
+            save_config(config, spec, work_dir.path / "config.yaml")
+        return run_training(set_up(config, spec, work_dir, world))
 
 
 def _print_model(config: Config) -> int:

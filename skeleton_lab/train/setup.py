@@ -19,6 +19,7 @@ from skeleton_lab.train.batches import Batch, Batches, make_loader, seed_generat
 from skeleton_lab.train.checkpoint import load_weights
 from skeleton_lab.train.config import Config
 from skeleton_lab.train.device import Precision, choose_device, choose_precision
+from skeleton_lab.train.distributed import World
 from skeleton_lab.train.imports import construct, load_object
 from skeleton_lab.train.spec import TreeSpec
 from skeleton_lab.train.workdir import WorkDir
@@ -35,6 +36,7 @@ class Setup:
     precision: Precision
     model: nn.Module
     parameters: int  # trainable
+    world: World
 
 
 @dataclass
@@ -47,24 +49,42 @@ class Part:
     names: list[str]
 
 
-def set_up(config: Config, spec: TreeSpec, work_dir: WorkDir) -> Setup:
+def set_up(config: Config, spec: TreeSpec, work_dir: WorkDir, world: World) -> Setup:
     """Seed everything, choose the device, build the model and load its weights.
 
     Raises:
         UserError: a device that is not there, a path that does not resolve, weights that do not fit.
     """
+    check_shares(config, world)
     seed_generators(config.seed)
     torch.cuda.manual_seed_all(config.seed)
     torch.backends.cudnn.deterministic = config.deterministic
     torch.backends.cudnn.benchmark = not config.deterministic
-    device = choose_device(config.device, work_dir.log)
+    device = choose_device(config.device, work_dir.log, world)
     precision = choose_precision(config.half, config.amp_dtype, device)
     model = build_model(config)
     parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
     if config.weights:
         work_dir.log(f"Load weights from {config.weights}.")
         load_weights(model, config.weights, config.ignore_weights, spec.ignore_exact, work_dir.log)
-    return Setup(config, spec, work_dir, device, precision, model.to(device), parameters)
+    if world.size > 1:
+        work_dir.log(f"{world.size} processes, {config.batch_size // world.size} clips of each batch in each.")
+        seed_generators((config.seed, world.rank))  # one model from one seed, but dropout of each process's own
+        torch.cuda.manual_seed(config.seed + world.rank)
+    return Setup(config, spec, work_dir, device, precision, model.to(device), parameters, world)
+
+
+def check_shares(config: Config, world: World) -> None:
+    """Raise a UserError unless the processes can share each batch evenly, in whole forward passes."""
+    share = world.share(config.batch_size, "--batch-size")
+    if share % chunk_size(config, world):
+        raise UserError(f"--forward-batch-size {config.forward_batch_size} does not divide the {share} clips that each "
+                        f"of {world.size} processes takes of a batch; choose one of its divisors")
+
+
+def chunk_size(config: Config, world: World) -> int:
+    """Return how many clips a process takes in one forward pass of training."""
+    return min(config.forward_batch_size, config.batch_size // world.size)
 
 
 def build_model(config: Config) -> nn.Module:
@@ -103,7 +123,7 @@ def open_part(setup: Setup, training: bool) -> Part:
     if not config.feeder:
         raise UserError("no feeder: name its class with --feeder or in the config, as feeders.<file>.Feeder")
     feeder = construct(config.feeder, _with_debug(config, key), key)
-    batches = Batches(len(feeder), size, config.seed, shuffle=training)
+    batches = Batches(len(feeder), size, config.seed, shuffle=training, world=setup.world)
     if not len(batches):
         raise UserError(f"{key}: {len(feeder)} clip(s) make no batch of {size}; use a smaller batch size or more data")
     names = getattr(feeder, "sample_name", None)

@@ -13,7 +13,9 @@ class StopRequest:
         signal: the number of the signal received, or None.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, impatient: bool = True) -> None:
+        """`impatient` False: a second SIGINT changes nothing (a terminal and `torchrun` may both send one)."""
+        self._impatient = impatient
         self.signal: int | None = None
         self._before: dict[int, object] = {}
 
@@ -36,6 +38,6 @@ class StopRequest:
             signal.signal(number, handler)  # type: ignore[arg-type]
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        if self.signal == signal.SIGINT == number:
+        if self._impatient and self.signal == signal.SIGINT == number:
             raise KeyboardInterrupt
         self.signal = number

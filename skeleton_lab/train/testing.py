@@ -10,7 +10,7 @@ from skeleton_lab.errors import UserError
 from skeleton_lab.train import report
 from skeleton_lab.train.loop import Compute, Evaluation, evaluate
 from skeleton_lab.train.metrics import class_accuracy, confusion, top_k_accuracy
-from skeleton_lab.train.setup import Part, Setup, open_part
+from skeleton_lab.train.setup import Part, Setup, chunk_size, open_part
 
 
 @dataclass(frozen=True)
@@ -55,22 +55,28 @@ def run_test(setup: Setup) -> int:
 
 def compute_for(setup: Setup, stop: Any = False) -> Compute:
     """Return how this run computes its forward passes."""
-    return Compute(setup.device, setup.precision, setup.config.forward_batch_size, stop)
+    return Compute(setup.device, setup.precision, chunk_size(setup.config, setup.world), stop, setup.world)
 
 
 def evaluate_part(setup: Setup, part: Part, compute: Compute, outputs: Outputs) -> Evaluation:
     """Evaluate the model on `part`, log loss and accuracies, and write `outputs`."""
     work_dir, texts = setup.work_dir, setup.spec.texts
     work_dir.log(f"Eval epoch: {outputs.epoch}")
-    evaluation = evaluate(setup.model, part.loader, compute, {"total": len(part.feeder), "desc": "test"})
+    evaluation = evaluate(setup.model, part.loader, compute, progress_of(setup, total=len(part.feeder), desc="test"))
     if not evaluation.complete:
         return evaluation
     work_dir.log(f"\tMean test loss of {evaluation.batches} batches: {evaluation.loss:.6f}.")
     for k in setup.config.show_topk:
         percent = 100 * top_k_accuracy(evaluation.scores, evaluation.labels, k)
         work_dir.log(texts.top_k.format(k=k, percent=percent))
-    _write(setup, part, evaluation, outputs)
+    if setup.world.is_main:
+        _write(setup, part, evaluation, outputs)
     return evaluation
+
+
+def progress_of(setup: Setup, **options: Any) -> dict[str, Any]:
+    """Return the options of a progress bar: on terminals only, and of one process only."""
+    return {"disable": None if setup.world.is_main else True, **options}
 
 
 def _write(setup: Setup, part: Part, evaluation: Evaluation, outputs: Outputs) -> None:

@@ -20,7 +20,7 @@ from skeleton_lab.train.metrics import top_k_accuracy
 from skeleton_lab.train.optim import Schedule, make_optimizer, set_learning_rate
 from skeleton_lab.train.setup import Setup, copy_sources, is_debug, open_part
 from skeleton_lab.train.signals import StopRequest
-from skeleton_lab.train.testing import Outputs, compute_for, evaluate_part
+from skeleton_lab.train.testing import Outputs, compute_for, evaluate_part, progress_of
 from skeleton_lab.train.workdir import BEST_WEIGHTS
 
 # Settings that may change between a run and its resumption without making it another run.
@@ -31,13 +31,13 @@ _FREE_TO_CHANGE = {"work_dir", "config", "phase", "num_epoch", "num_worker", "de
 
 def run_training(setup: Setup) -> int:
     """The phase `train`; returns 0, or 128 + the signal that asked it to stop (its state is saved)."""
-    with StopRequest() as stop:
+    with StopRequest(impatient=setup.world.size == 1) as stop:
         training = Training(setup, stop)
         try:
             training.run()
         finally:
             training.close()
-        return stop.exit_status
+        return training.exit_status
 
 
 def two_file_source(config: Config) -> str | None:
@@ -53,20 +53,23 @@ class Training:
         step: optimiser steps taken so far.
         best: the best evaluation so far: `accuracy` (top-1 fraction), `epoch` (1-based), `step`.
         history: one row per finished epoch.
+        exit_status: 0, or 128 + the signal that asked this process or another one to stop.
     """
 
     def __init__(self, setup: Setup, stop: StopRequest) -> None:
         self.setup, self.config, self.spec, self.work_dir = setup, setup.config, setup.spec, setup.work_dir
+        self.world = setup.world
         config = self.config
-        state = load_state(self.work_dir) if config.resume else None
+        state = self.world.from_main(lambda: load_state(self.work_dir)) if config.resume else None
         self.train_part = open_part(setup, training=True)
         self.test_part = open_part(setup, training=False)
         self.compute = compute_for(setup, stop)
-        self.stop = stop
+        self.stop, self.exit_status = stop, 0
         self.schedule = Schedule(config.base_lr, config.warm_up_epoch, config.step, config.lr_decay_rate)
         self.optimizer = make_optimizer(config.optimizer, setup.model.parameters(), config.base_lr,
                                         config.weight_decay, config.nesterov)
         self.scaler = setup.precision.scaler()
+        self.network = self.world.wrap(setup.model, setup.device)
         self.epoch = config.start_epoch
         self.step = self.epoch * len(self.train_part.batches)
         self.means = Means()
@@ -89,22 +92,28 @@ class Training:
     def run(self) -> None:
         """Train, save and evaluate until the last epoch or a stop request."""
         config = self.config
-        while self.epoch < config.num_epoch and not self.stop:
+        while self.epoch < config.num_epoch and not self._asked_to_stop():
             figures = self._train_epoch()
-            if self.stop:
+            if self._asked_to_stop():
                 break
             self._save_weights_if_due()
             if not self._evaluate_if_due(figures):
                 break
-            report.write_history(self.work_dir.path / "history.csv", self.history)
+            if self.world.is_main:
+                report.write_history(self.work_dir.path / "history.csv", self.history)
             self.epoch, self.means = self.epoch + 1, Means()
             self._save_state()
-        if self.stop:
+        if self._asked_to_stop():
             self._save_state()
             self.work_dir.log(f"Stopped by a signal in epoch {self.epoch + 1}, after {self.means.batches} of its "
                               f"{len(self.train_part.batches)} batches; the state is saved: go on with --resume.")
             return
         self._finish()
+
+    def _asked_to_stop(self) -> bool:
+        """Whether any of the processes has been asked to stop; all of them call this at the same places."""
+        self.exit_status = self.world.largest(self.stop.exit_status)
+        return self.exit_status != 0
 
     def close(self) -> None:
         """Close the TensorBoard writers."""
@@ -121,16 +130,16 @@ class Training:
         batches.epoch, batches.start = self.epoch, self.means.batches
         if not batches.start:
             self._scalar("train", "epoch", self.epoch + self.spec.first_epoch_tag, self.step)
-        progress = {"total": len(batches) * config.batch_size, "initial": batches.start * config.batch_size,
-                    "desc": f"epoch {number}/{config.num_epoch}"}
+        progress = progress_of(self.setup, total=len(batches) * config.batch_size,
+                               initial=batches.start * config.batch_size, desc=f"epoch {number}/{config.num_epoch}")
         try:
-            figures = train_one_epoch(self.setup.model, self.train_part.loader, self.optimizer, self.scaler,
+            figures = train_one_epoch(self.network, self.train_part.loader, self.optimizer, self.scaler,
                                       self.compute, self.means, self._log_batches, progress)
         except TrainingDiverged as error:
             raise self._diverged(*error.args, lr) from None
         seconds = figures["data_s"] + figures["network_s"]
-        if not self.stop:
-            chunks = config.batch_size // config.forward_batch_size
+        if self.means.batches == len(batches):
+            chunks = config.batch_size // self.world.size // self.compute.forward_batch_size
             self.work_dir.log(texts.epoch_means.format(
                 loss=self.means.mean_loss, accuracy=100 * self.means.mean_accuracy, batch_size=config.batch_size,
                 chunk_loss=self.means.mean_loss / chunks, batch_loss=self.means.mean_loss))
@@ -157,7 +166,7 @@ class Training:
     def _save_weights_if_due(self) -> None:
         config, number = self.config, self.epoch + 1
         last = number == config.num_epoch
-        if number <= config.save_epoch or not (last or number % config.save_interval == 0):
+        if number <= config.save_epoch or not (last or number % config.save_interval == 0) or not self.world.is_main:
             return
         save_weights(self.setup.model, self.work_dir.path / self._weights_name(number, self.step))
         if self.spec.checkpoint_file:
@@ -184,7 +193,8 @@ class Training:
             row |= {"test_loss": evaluation.loss, "test_top1": top1}
             if top1 > self.best["accuracy"] or not self.best["epoch"]:
                 self.best = {"accuracy": top1, "epoch": number, "step": self.step}
-                save_weights(self.setup.model, self.work_dir.path / BEST_WEIGHTS)
+                if self.world.is_main:
+                    save_weights(self.setup.model, self.work_dir.path / BEST_WEIGHTS)
         self.history.append(row)
         return True
 
@@ -194,12 +204,16 @@ class Training:
         best_name = self._weights_name(self.best["epoch"], self.best["step"])
         if self.spec.retest_best and self.best["epoch"]:
             log(f"Testing the best epoch's weights again (epoch {self.best['epoch']}).")
-            load_weights(self.setup.model, self.work_dir.path / BEST_WEIGHTS, (), True, log)
+            if self.world.is_main:
+                load_weights(self.setup.model, self.work_dir.path / BEST_WEIGHTS, (), True, log)
+            self.world.follow_main(self.setup.model)
             evaluation = evaluate_part(self.setup, self.test_part, self.compute,
                                        Outputs(1, scores=True, lists_of=self.work_dir.path.resolve() / best_name,
                                                class_table=False, picture=True))
             self._scalar("val", "acc", top_k_accuracy(evaluation.scores, evaluation.labels, 1), self.step)
             self._scalar("val", "loss", evaluation.loss, self.step)
+        if not self.world.is_main:
+            return
         report.draw_history(self.work_dir.path / "curves.png", self.history, str(self.work_dir.path))
         last = self.history[-1] if self.history else {}
         if last.get("test_top1") is not None:
@@ -220,10 +234,15 @@ class Training:
     # -- state ---------------------------------------------------------------------------------------
 
     def _save_state(self) -> None:
+        device = self.setup.device
+        draws = {"generators": generator_states(),
+                 "cuda_generators": [torch.cuda.get_rng_state(device)] if device.type == "cuda" else []}
+        draws, *others = self.world.gather(draws)
+        if not self.world.is_main:
+            return
         state = {
             "model": self.setup.model.state_dict(), "optimizer": self.optimizer.state_dict(),
-            "scaler": self.scaler.state_dict(), "generators": generator_states(),
-            "cuda_generators": torch.cuda.get_rng_state_all() if self.setup.device.type == "cuda" else [],
+            "scaler": self.scaler.state_dict(), **draws, "other_processes": others,
             "progress": {"epoch": self.epoch, "step": self.step, "means": asdict(self.means)},
             "best": self.best, "history": self.history, "settings": self._settings(),
         }
@@ -239,14 +258,23 @@ class Training:
         self.setup.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
-        restore_generators(state["generators"])
-        if self.setup.device.type == "cuda" and state["cuda_generators"]:
-            torch.cuda.set_rng_state_all(state["cuda_generators"])
+        self._restore_draws([state, *state.get("other_processes", ())])
         progress = state["progress"]
         self.epoch, self.step = progress["epoch"], progress["step"]
         self.means = Means(**progress["means"])
         self.best, self.history = state["best"], state["history"]
         self.work_dir.log(f"Resuming in epoch {self.epoch + 1} after {self.means.batches} batches, step {self.step}.")
+
+    def _restore_draws(self, states: list[dict[str, Any]]) -> None:
+        """Set the random generators of this process from those saved, one of each process."""
+        if len(states) != self.world.size:
+            self.work_dir.log(f"The run so far had {len(states)} process(es), it goes on with {self.world.size}: the "
+                              "same batches and rates, but other random draws.")
+        if self.world.rank < len(states):
+            own = states[self.world.rank]
+            restore_generators(own["generators"])
+            if self.setup.device.type == "cuda" and own["cuda_generators"]:
+                torch.cuda.set_rng_state(own["cuda_generators"][0], self.setup.device)
 
     def _settings(self) -> dict[str, Any]:
         return {key: value for key, value in vars(self.config).items() if key not in _FREE_TO_CHANGE}
@@ -293,6 +321,8 @@ class Training:
     # -- words ---------------------------------------------------------------------------------------
 
     def _log_settings(self, resumed: bool) -> None:
+        if not self.world.is_main:
+            return
         config, log = self.config, self.work_dir.log
         copy_sources(config, self.work_dir)
         if config.warm_up_epoch:
@@ -303,6 +333,8 @@ class Training:
         log(self.spec.texts.parameters.format(count=self.setup.parameters))
 
     def _open_writers(self) -> dict[str, Any]:
+        if not self.world.is_main:
+            return {}
         from torch.utils.tensorboard import SummaryWriter  # slow to import; the other phases do without
 
         folder = self.work_dir.path / self.spec.log_directory
@@ -313,10 +345,11 @@ class Training:
         return {part: SummaryWriter(str(folder / part), **purge) for part in ("train", "val")}
 
     def _scalar(self, part: str, tag: str, value: float, step: int) -> None:
-        self.writers[part].add_scalar(tag, value, step)
+        if self.world.is_main:
+            self.writers[part].add_scalar(tag, value, step)
 
     def _diverged(self, reason: str, batch: int, lr: float) -> UserError:
-        indices = self.train_part.batches.request(batch).indices
+        indices = [index for request in self.train_part.batches.requests(batch) for index in request.indices]
         names = self.train_part.names  # once, where a feeder repeats its samples
         names = ", ".join(str(names[i % len(names)]) for i in indices[:8])
         return TrainingDiverged(f"{reason} in epoch {self.epoch + 1}, batch {batch + 1} (learning rate {lr:g}, samples "

@@ -35,6 +35,7 @@ class WorkDir:
         """
         self.path = Path(path)
         self.log_to_file = log_to_file
+        self._speaks = True
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -43,6 +44,13 @@ class WorkDir:
         if not os.access(self.path, os.W_OK | os.X_OK):
             raise UserError(f"{self.path}: the work directory is not writable; change its permissions or choose "
                             "another with --work-dir")
+
+    @classmethod
+    def silent(cls, path: str | Path) -> WorkDir:
+        """Return the work directory as a process sees it that writes nothing: `log` does nothing, nothing is made."""
+        work_dir = cls.__new__(cls)
+        work_dir.path, work_dir.log_to_file, work_dir._speaks = Path(path), False, False
+        return work_dir
 
     def holds_training(self, weights_pattern: str) -> bool:
         """Whether a training has left states or weights (a glob pattern) here."""
@@ -57,8 +65,12 @@ class WorkDir:
         shutil.rmtree(self.path / log_directory, ignore_errors=True)
 
     def log(self, text: str, to_terminal: bool = True) -> None:
-        """Print a line and append it to `log.txt` as `[ <ctime> ] <text>`."""
-        if to_terminal:
+        """Print a line and append it to `log.txt` as `[ <ctime> ] <text>`.
+
+        Raises:
+            UserError: the file cannot be written to.
+        """
+        if to_terminal and self._speaks:
             print(text, flush=True)
         if self.log_to_file:
             with open(self.path / "log.txt", "a", encoding="utf-8") as log:

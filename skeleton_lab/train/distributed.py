@@ -1,0 +1,226 @@
+"""Several processes that train one model: who is who, and what they tell each other (see docs/distributed.md).
+
+`torchrun` starts the processes and tells each its place through the environment. PyTorch's DistributedDataParallel
+averages their gradients; what else they must agree on goes through the few methods of `World`. With one process each of
+these returns at once.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+from torch import distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from skeleton_lab.errors import EXIT_BAD_INPUT, UserError
+
+TIMEOUT_S = 600  # how long a process waits for the others before it gives up
+_EXIT_WITH_OTHERS = 1
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class World:
+    """The place of this process among those that train together.
+
+    Attributes:
+        rank: its number, from 0; process 0 alone writes files and the log.
+        size: the number of processes on all machines.
+        local_rank: its number on this machine; it decides which GPU it takes.
+        local_size: the number of processes on this machine.
+    """
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+    local_size: int = 1
+
+    @staticmethod
+    def from_environment() -> World:
+        """Read the variables that `torchrun` sets; without them, or for one process, return the world of one.
+
+        Raises:
+            UserError: one of them is no number, or out of range.
+        """
+        if "RANK" not in os.environ or _number("WORLD_SIZE", 1) == 1:
+            return World()
+        world = World(_number("RANK"), _number("WORLD_SIZE"), _number("LOCAL_RANK", 0), _number("LOCAL_WORLD_SIZE", 1))
+        if not (world.rank < world.size and world.local_rank < world.local_size):
+            raise UserError(f"the environment says RANK={world.rank} of WORLD_SIZE={world.size} and LOCAL_RANK="
+                            f"{world.local_rank} of LOCAL_WORLD_SIZE={world.local_size}, which cannot be; start the "
+                            "processes with torchrun")
+        return world
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes the log and the files."""
+        return self.rank == 0
+
+    def share(self, clips: int, what: str) -> int:
+        """Return each process's share of a batch of `clips`.
+
+        Raises:
+            UserError: they cannot be shared out evenly; the message begins with `what`.
+        """
+        if clips % self.size:
+            raise UserError(f"{what} {clips} cannot be shared evenly by {self.size} processes; choose a multiple of "
+                            f"{self.size} (it is the number of clips of all processes together)")
+        return clips // self.size
+
+    # What follows involves all processes: each must get there, in the same order.
+
+    def wrap(self, model: nn.Module, device: torch.device) -> nn.Module:
+        """Return `model` such that its backward pass averages the gradients of all processes.
+
+        All start from the weights of process 0, and follow its BatchNorm buffers at each forward pass.
+        """
+        if self.size == 1:
+            return model
+        return DistributedDataParallel(model, device_ids=[device.index] if device.type == "cuda" else None)
+
+    def follow_main(self, model: nn.Module) -> None:
+        """Give each process the weights and BatchNorm moments of process 0, so that all evaluate the same model."""
+        if self.size > 1:
+            with torch.no_grad():
+                for tensor in (*model.parameters(), *model.buffers()):
+                    distributed.broadcast(tensor, 0)
+
+    def mean(self, values: torch.Tensor) -> torch.Tensor:
+        """Return the mean of a tensor over the processes."""
+        if self.size > 1:
+            values = values.clone()
+            distributed.all_reduce(values)
+            values /= self.size
+        return values
+
+    def largest(self, number: int) -> int:
+        """Return the largest of the processes' numbers."""
+        if self.size == 1:
+            return number
+        numbers = torch.tensor([number])
+        distributed.all_reduce(numbers, distributed.ReduceOp.MAX)
+        return int(numbers)
+
+    def gather(self, value: T) -> list[T]:
+        """Return every process's `value` (tensors and plain data), in the order of their numbers."""
+        if self.size == 1:
+            return [value]
+        content = _packed(value)
+        lengths = [torch.zeros(1, dtype=torch.int64) for _ in range(self.size)]
+        distributed.all_gather(lengths, torch.tensor([len(content)]))
+        longest = max(int(length) for length in lengths)
+        contents = [torch.empty(longest, dtype=torch.uint8) for _ in range(self.size)]
+        distributed.all_gather(contents, nn.functional.pad(content, (0, longest - len(content))))
+        return [_unpacked(content[:int(length)]) for content, length in zip(contents, lengths, strict=True)]
+
+    def from_main(self, make: Callable[[], T]) -> T:
+        """Return what process 0 makes (tensors and plain data); the others do not call `make`."""
+        if self.size == 1:
+            return make()
+        content = _packed(make()) if self.is_main else torch.empty(0, dtype=torch.uint8)
+        length = torch.tensor([len(content)])
+        distributed.broadcast(length, 0)
+        if not self.is_main:
+            content = torch.empty(int(length), dtype=torch.uint8)
+        distributed.broadcast(content, 0)
+        return _unpacked(content)
+
+    def wait(self) -> None:
+        """Return when all processes have got here."""
+        self.largest(0)
+
+
+def accumulating(model: nn.Module) -> AbstractContextManager[None]:
+    """Return the context for a forward and backward pass whose gradients need not be averaged yet."""
+    return model.no_sync() if isinstance(model, DistributedDataParallel) else nullcontext()
+
+
+@contextmanager
+def one_voice(world: World) -> Iterator[None]:
+    """Let one process of each machine speak where all would say the same: of the command line and the config."""
+    if world.local_rank == 0:
+        yield
+        return
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        try:
+            yield
+        except UserError:
+            raise SystemExit(EXIT_BAD_INPUT) from None
+
+
+@contextmanager
+def joined(world: World, timeout_s: float = TIMEOUT_S) -> Iterator[None]:
+    """Connect the processes for the block.
+
+    When one fails, the others fail in consequence: of all, the first reports its error, the rest end in silence.
+
+    Raises:
+        UserError: the processes cannot be connected, or this is the first to notice that another one is gone.
+    """
+    if world.size == 1:
+        yield
+        return
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    address = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
+    try:
+        distributed.init_process_group(backend, timeout=timedelta(seconds=timeout_s), rank=world.rank,
+                                       world_size=world.size)
+    except (RuntimeError, ValueError) as error:
+        raise UserError(f"process {world.rank} of {world.size} cannot reach the others at {address} "
+                        f"({_first_line(error)}); start them with torchrun, and on several machines check "
+                        "--rdzv-endpoint and the firewall") from None
+    try:
+        yield
+    except Exception as error:
+        if not _is_first_to_fail():
+            raise SystemExit(EXIT_BAD_INPUT if isinstance(error, UserError) else _EXIT_WITH_OTHERS) from None
+        if _lost_contact(error):
+            raise UserError(f"process {world.rank} of {world.size} lost contact with the others ({_first_line(error)});"
+                            " one of them was killed, for want of memory perhaps; go on with --resume") from None
+        raise
+    world.wait()
+    distributed.destroy_process_group()
+
+
+def _is_first_to_fail() -> bool:
+    """Whether no other process has asked this before; also true where nobody answers any more."""
+    try:
+        store = distributed.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False,
+                                     timeout=timedelta(seconds=10), wait_for_workers=False)
+        return store.add("skeleton_lab/failed", 1) == 1
+    except RuntimeError:
+        return True
+
+
+def _lost_contact(error: Exception) -> bool:
+    """Whether `error` is what a process sees of another one's end."""
+    return isinstance(error, RuntimeError) and (
+        isinstance(error, getattr(distributed, "DistError", ())) or "gloo" in str(error).lower())
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _number(name: str, default: int | None = None) -> int:
+    word = os.environ.get(name, "" if default is None else str(default))
+    if not word.isdigit():
+        raise UserError(f"the environment variable {name} is '{word}', not a number; start the processes with torchrun")
+    return int(word)
+
+
+def _packed(value: Any) -> torch.Tensor:
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    return torch.frombuffer(bytearray(buffer.getvalue()), dtype=torch.uint8)
+
+
+def _unpacked(content: torch.Tensor) -> Any:
+    return torch.load(io.BytesIO(content.numpy().tobytes()), weights_only=True)
