@@ -44,7 +44,8 @@ def assert_same_run(untouched: Path, resumed: Path) -> None:
     """Same last weights, best weights and history, to the bit."""
     assert_same_weights(untouched / "training_state.pt", resumed / "training_state.pt")
     assert_same_weights(untouched / "best.pt", resumed / "best.pt")
-    histories = [list(csv.DictReader(open(folder / "history.csv"))) for folder in (untouched, resumed)]
+    histories = [list(csv.DictReader((folder / "history.csv").read_text().splitlines()))
+                 for folder in (untouched, resumed)]
     for history in histories:
         for row in history:
             del row["clips_per_s"]

@@ -218,7 +218,8 @@ def test_weights_of_another_model_name_the_keys(toy, tmp_path):
     torch.save({"layer9.weight": torch.zeros(3)}, tmp_path / "other.pt")
     torch.save({"fc.weight": torch.zeros(9, 9)}, tmp_path / "wide.pt")
     (tmp_path / "garbage.pt").write_bytes(b"not a weight file")
-    for name, part in (("other", "layer9.weight"), ("wide", "fc.weight is (9, 9), not (3, 8)"), ("garbage", "garbage.pt")):
+    for name, part in (("other", "layer9.weight"), ("wide", "fc.weight is (9, 9), not (3, 8)"),
+                       ("garbage", "garbage.pt")):
         done = toy(tmp_path / "w", "--weights", str(tmp_path / f"{name}.pt"))
         assert done.returncode == 2 and part in done.stderr and "Traceback" not in done.stderr
 
