@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from model.ms_gcn import MultiScaleGraphConv
 from model.ms_gtcn import SpatialTemporalGraphConv
-from model.ms_tcn import ms_tcn
+from model.ms_tcn import TemporalRowsConv
 from model.operators import Norm
 from model.windows import Windows, rows_to_maps
 from skeleton_lab.errors import UserError
@@ -108,9 +108,9 @@ class Model(nn.Module):
             self.add_module(f"gcn3d{number}", MultiWindowG3D(stage, self_linked, num_g3d_scales))
             self.add_module(f"sgcn{number}", nn.Sequential(
                 MultiScaleGraphConv(adjacency, num_gcn_scales, stage.in_channels, spatial_channels),
-                ms_tcn(spatial_channels, stage.out_channels, stage.stride),
-                ms_tcn(stage.out_channels, stage.out_channels, activation=False)))
-            self.add_module(f"tcn{number}", ms_tcn(stage.out_channels, stage.out_channels))
+                TemporalRowsConv(spatial_channels, stage.out_channels, stage.stride),
+                TemporalRowsConv(stage.out_channels, stage.out_channels, activation=False)))
+            self.add_module(f"tcn{number}", TemporalRowsConv(stage.out_channels, stage.out_channels))
         self.num_stages = len(plan)
         self.memory_friendly = False
         self.fc = nn.Linear(plan[-1].out_channels, num_class)

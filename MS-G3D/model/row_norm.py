@@ -10,6 +10,8 @@ from torch import Tensor
 
 from skeleton_lab.norm import Moments
 
+PIECE_NUMBERS_CPU = 1 << 18
+
 
 class RowMoments:
     """The moments of rows that arrive in pieces."""
@@ -41,10 +43,23 @@ class RowNorm:
 
     def __init__(self, weight: Tensor, bias: Tensor, moments: Moments, eps: float) -> None:
         self.mean, self.inverse = moments.mean, (moments.var + eps).rsqrt()
+        self.weight, self.bias, self.moments, self.eps = weight, bias, moments, eps
         self.scale = weight * self.inverse
         self.shift = bias - self.mean * self.scale
         self.grad_bias = torch.zeros_like(self.mean)
         self.grad_weight = torch.zeros_like(self.mean)
+
+    def split(self, width: int) -> list[RowNorm]:
+        """Return the norms of `width` channels each."""
+        parts = [tensor.split(width) for tensor in (self.weight, self.bias, *self.moments)]
+        return [RowNorm(weight, bias, Moments(mean, var), self.eps)
+                for weight, bias, mean, var in zip(*parts, strict=True)]
+
+    def apply(self, rows: Tensor, out: Tensor) -> Tensor:
+        """Write norm(rows), rows (n, C), to `out` and return that."""
+        if out.dtype == self.scale.dtype:
+            return torch.addcmul(self.shift, rows, self.scale, out=out)
+        return out.copy_(torch.addcmul(self.shift, rows, self.scale))
 
     def relu(self, rows: Tensor) -> Tensor:
         """Return relu(norm(rows)), rows (n, C)."""
@@ -66,6 +81,12 @@ class RowNorm:
         if grad.dtype != self.mean.dtype:
             return (grad * self.scale).addcmul_(rows, slope).add_(offset).to(grad.dtype)
         return grad.mul_(self.scale).addcmul_(rows, slope).add_(offset)
+
+
+def row_pieces(rows: Tensor) -> list[slice]:
+    """Return slices of rows (R, C) to work on in turn: of the size of a CPU's cache, or everything on a GPU."""
+    step = max(1, len(rows) if rows.is_cuda else PIECE_NUMBERS_CPU // rows.shape[1])
+    return [slice(start, min(start + step, len(rows))) for start in range(0, len(rows), step)]
 
 
 def as_image(rows: Tensor) -> Tensor:

@@ -45,6 +45,8 @@ class Windows:
 
     def lay_out(self, x: Tensor) -> Tensor:
         """Return x (B, C, T, V) as padded frames (s, Q, B, V, C)."""
+        if self.size == self.stride == 1:
+            return x.permute(2, 0, 3, 1).contiguous().unsqueeze(0)
         b, c, t, v = x.shape
         frames = x.new_zeros(self.stride, self.places(t), b, v, c)
         for phase, places, own in self._runs(t):
@@ -53,8 +55,10 @@ class Windows:
 
     def gather(self, frames: Tensor, num_frames: int) -> Tensor:
         """Return frames (s, Q, B, V, C) as (B, C, T, V), the padding dropped: the adjoint of `lay_out`."""
+        if self.size == self.stride == 1:
+            return frames.squeeze(0).permute(1, 3, 0, 2)
         _, _, b, v, c = frames.shape
-        x = frames.new_zeros(b, c, num_frames, v)
+        x = frames.new_zeros(num_frames, b, v, c).permute(1, 3, 0, 2)
         for phase, places, own in self._runs(num_frames):
             x[:, :, own] = frames[phase, places].permute(1, 3, 0, 2)
         return x
@@ -66,6 +70,11 @@ class Windows:
         return frames[tau % self.stride, first:first + count].flatten(0, 1)
 
 
+def maps_to_rows(x: Tensor) -> Tensor:
+    """Return x (B, C, T, V) as rows (T*B*V, C): a view if x is a view of such rows."""
+    return x.permute(2, 0, 3, 1).reshape(-1, x.shape[1])
+
+
 def rows_to_maps(rows: Tensor, num_bodies: int, num_joints: int) -> Tensor:
-    """Return rows (T*B*V, C) as (B, C, T, V), contiguous."""
-    return rows.view(-1, num_bodies, num_joints, rows.shape[1]).permute(1, 3, 0, 2).contiguous()
+    """View rows (T*B*V, C) as (B, C, T, V)."""
+    return rows.view(-1, num_bodies, num_joints, rows.shape[1]).permute(1, 3, 0, 2)

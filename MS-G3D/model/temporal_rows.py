@@ -1,0 +1,261 @@
+"""The multi-scale temporal convolution on rows, channels last and time first, where a shift in time is a range of rows.
+
+Side by side the branches are one 1x1 convolution, a batch norm and a ReLU of all but the last, temporal convolutions
+and a pool of these, and a batch norm of everything. Between the two 1x1 products each branch is worked on by itself,
+from end to end, so that on the CPU it stays in the cache. The biases of convolutions are left out: the batch norms in
+training mode take them out again.
+
+Rows are (T*P, C) with P = B*V bodies' joints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from model.operators import relu_backward_into
+from model.row_norm import RowMoments, RowNorm, row_pieces
+from skeleton_lab.norm import Moments, relu_backward
+from skeleton_lab.precision import without_autocast
+
+POOL_OFFSETS = (-1, 0, 1)
+
+
+@dataclass(frozen=True)
+class TemporalShape:
+    """T frames of P joints in, every `stride`-th out; b, the channels of a branch."""
+
+    frames: int
+    joints: int
+    stride: int
+    width: int
+
+    @property
+    def frames_out(self) -> int:
+        """T', rounded up."""
+        return -(-self.frames // self.stride)
+
+    def shifted(self, offset: int) -> tuple[slice, slice]:
+        """Return (frames out, frames in): those that a tap `offset` frames away connects."""
+        first = max(0, -(offset // self.stride))
+        last = min(self.frames_out - 1, (self.frames - 1 - offset) // self.stride)
+        start = first * self.stride + offset
+        return slice(first, last + 1), slice(start, start + (last - first) * self.stride + 1, self.stride)
+
+    def of(self, rows: Tensor) -> Tensor:
+        """View rows (T*P, C), or (T'*P, C), by frames: (T, P, C)."""
+        return rows.view(-1, self.joints, rows.shape[1])
+
+    def every_stride(self, rows: Tensor) -> Tensor:
+        """Return the rows (T'*P, C) of every `stride`-th frame: rows itself for a stride of one."""
+        return rows if self.stride == 1 else self.of(rows)[::self.stride].flatten(0, 1)
+
+
+@dataclass(frozen=True)
+class BranchOptions:
+    """dilations: of the temporal convolutions. identity: add the input. activation: end with a ReLU. eps: norms'."""
+
+    shape: TemporalShape
+    dilations: tuple[int, ...]
+    identity: bool
+    activation: bool
+    eps: float
+
+
+class TemporalRows(torch.autograd.Function):
+    """All branches, the residual and the final ReLU, training mode.
+
+    Keeps its inputs, the first convolution's output, the second norm's input and the output.
+
+    apply(x (T*P, C_in), residual (T'*P, C_out) or None, options, biases left out, weight1 (C_out, C_in), norm1 weight
+    and bias (C_out - b), norm2 weight and bias (C_out), *kernels (b, b, k, 1))
+        -> (output (T'*P, C_out), mean1, var1 (C_out - b), mean2, var2 (C_out)).
+
+    The biases are inputs so that they have a gradient, zero, like any parameter.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, residual: Tensor | None, options: BranchOptions, left_out: Tensor,
+                weight1: Tensor, norm1_weight: Tensor, norm1_bias: Tensor, norm2_weight: Tensor, norm2_bias: Tensor,
+                *kernels: Tensor) -> tuple[Tensor, ...]:
+        shape = options.shape
+        head, plain = weight1.split(len(norm1_weight))  # the last branch has neither ReLU nor a second layer
+        with without_autocast(x):
+            hidden, moments1 = _product_and_moments(x, head)
+            norm1 = RowNorm(norm1_weight, norm1_bias, moments1, options.eps)
+            merged = x.new_empty(shape.frames_out * shape.joints, len(weight1))
+            branches = _branches(hidden, norm1, shape)
+            slots = merged.split(shape.width, dim=1)
+            for (rows, norm), slot, kernel, dilation in zip(branches, slots, kernels, options.dilations, strict=False):
+                slot.copy_(_convolution(norm.relu(rows), kernel, dilation, shape))
+            rows, norm = branches[-1]
+            slots[-2].copy_(_max_pool(norm.relu(rows), shape))
+            torch.mm(shape.every_stride(x), plain.t(), out=slots[-1])
+            row_moments = RowMoments()
+            for piece in row_pieces(merged):
+                row_moments.add(merged[piece])
+            moments2 = row_moments.total()
+            norm2 = RowNorm(norm2_weight, norm2_bias, moments2, options.eps)
+            out = torch.empty_like(merged)
+            added = x if options.identity else residual
+            for piece in row_pieces(merged):
+                rows = norm2.apply(merged[piece], out=out[piece])
+                if added is not None:
+                    rows += added[piece]
+                if options.activation:
+                    rows.relu_()
+        ctx.options, ctx.has_residual, ctx.left_out = options, residual is not None, torch.zeros_like(left_out)
+        ctx.save_for_backward(x, hidden, merged, out if options.activation else None, weight1, norm1_weight, norm1_bias,
+                              norm2_weight, norm2_bias, *moments1, *moments2, *kernels)
+        ctx.mark_non_differentiable(*moments1, *moments2)
+        return out, *moments1, *moments2
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor, *_: Tensor | None) -> tuple[Tensor | None, ...]:
+        x, hidden, merged, out, weight1, *rest = ctx.saved_tensors
+        norm1_weight, norm1_bias, norm2_weight, norm2_bias, mean1, var1, mean2, var2, *kernels = rest
+        options, shape = ctx.options, ctx.options.shape
+        with without_autocast(x):
+            grad = grad.to(x.dtype).contiguous()
+            grad = relu_backward(grad, out) if options.activation else grad.clone()
+            norm1 = RowNorm(norm1_weight, norm1_bias, Moments(mean1, var1), options.eps)
+            norm2 = RowNorm(norm2_weight, norm2_bias, Moments(mean2, var2), options.eps)
+            grad_hidden, grad_kernels = torch.empty_like(hidden), []
+            branches = _branches(hidden, norm1, shape)
+            ends = _branches(merged, norm2, shape)
+            grads = [_through_norm(end_norm, part.contiguous(), end)
+                     for (end, end_norm), part in zip(ends, grad.split(shape.width, dim=1), strict=True)]
+            for i, (rows, norm) in enumerate(branches):
+                active = norm.relu(rows)
+                if i < len(kernels):
+                    grad_active, grad_kernel = _convolve_backward(grads[i], active, kernels[i], options.dilations[i],
+                                                                  shape)
+                    grad_kernels.append(grad_kernel)
+                else:
+                    grad_active = _max_pool_backward(grads[i], active, ends[i][0], shape)
+                relu_backward_into(grad_active, grad_active, active)
+                grad_hidden[:, i * shape.width:(i + 1) * shape.width] = _through_norm(norm, grad_active, rows)
+            head, plain = weight1.split(len(norm1_weight))
+            grad_weight1 = torch.cat([torch.mm(grad_hidden.t(), x), torch.mm(grads[-1].t(), shape.every_stride(x))])
+            grad_x = grad.addmm_(grad_hidden, head) if options.identity else torch.mm(grad_hidden, head)
+            if shape.stride == 1:
+                grad_x.addmm_(grads[-1], plain)
+            else:
+                shape.of(grad_x)[::shape.stride] += shape.of(torch.mm(grads[-1], plain))
+        grad_norms = (_gather(branches, "grad_weight"), _gather(branches, "grad_bias"),
+                      _gather(ends, "grad_weight"), _gather(ends, "grad_bias"))
+        return (grad_x, grad if ctx.has_residual else None, None, ctx.left_out, grad_weight1, *grad_norms, *grad_kernels)
+
+
+def _product_and_moments(x: Tensor, weight: Tensor) -> tuple[Tensor, Moments]:
+    """Return x W^T (R, C_out), and its moments."""
+    out, row_moments = x.new_empty(len(x), len(weight)), RowMoments()
+    for piece in row_pieces(out):
+        torch.mm(x[piece], weight.t(), out=out[piece])
+        row_moments.add(out[piece])
+    return out, row_moments.total()
+
+
+def _branches(rows: Tensor, norm: RowNorm, shape: TemporalShape) -> list[tuple[Tensor, RowNorm]]:
+    """Return each branch's rows (T*P, b), a view, and its part of the norm."""
+    return list(zip(rows.split(shape.width, dim=1), norm.split(shape.width), strict=True))
+
+
+def _through_norm(norm: RowNorm, grad: Tensor, rows: Tensor) -> Tensor:
+    """Return the gradient of all rows in front of the norm, given that behind it, which may be overwritten."""
+    norm.collect(grad, rows)
+    return norm.backward(grad, rows, len(rows))
+
+
+def _gather(branches: Sequence[tuple[Tensor, RowNorm]], name: str) -> Tensor:
+    return torch.cat([getattr(norm, name) for _, norm in branches])
+
+
+def _taps(kernel: Tensor, dilation: int) -> list[tuple[int, Tensor]]:
+    """Return (offset in frames, matrix (b_out, b_in)) of each tap, first the middle one, which reaches all frames."""
+    middle = kernel.shape[2] // 2
+    order = sorted(range(kernel.shape[2]), key=lambda tap: abs(tap - middle))
+    return [((tap - middle) * dilation, kernel[:, :, tap, 0]) for tap in order]
+
+
+def _convolution(active: Tensor, kernel: Tensor, dilation: int, shape: TemporalShape,
+                 bias: Tensor | None = None) -> Tensor:
+    """Return a temporal convolution (T'*P, b) of `active` (T*P, b)."""
+    (_, middle), *others = _taps(kernel, dilation)
+    out = F.linear(shape.every_stride(active), middle, bias)
+    for offset, matrix in others:
+        to, source = _shifted_rows(active, offset, shape)
+        out[to].addmm_(source, matrix.t())
+    return out
+
+
+def _convolve_backward(grad: Tensor, active: Tensor, kernel: Tensor, dilation: int,
+                       shape: TemporalShape) -> tuple[Tensor, Tensor]:
+    """Return the gradients of `active` and of the kernel."""
+    grad_active, grad_kernel = torch.zeros_like(active), torch.empty_like(kernel)
+    middle = kernel.shape[2] // 2
+    for offset, matrix in _taps(kernel, dilation):
+        to, source = _shifted_rows(active, offset, shape)
+        grad_kernel[:, :, middle + offset // dilation, 0] = torch.mm(grad[to].t(), source)
+        if shape.stride == 1:
+            frames = shape.shifted(offset)[1]
+            grad_active[frames.start * shape.joints:frames.stop * shape.joints].addmm_(grad[to], matrix)
+        else:
+            shape.of(grad_active)[shape.shifted(offset)[1]] += shape.of(torch.mm(grad[to], matrix))
+    return grad_active, grad_kernel
+
+
+def _shifted_rows(rows: Tensor, offset: int, shape: TemporalShape) -> tuple[slice, Tensor]:
+    """Return which rows out a tap reaches, and the rows it takes there."""
+    to, frames = shape.shifted(offset)
+    return slice(to.start * shape.joints, to.stop * shape.joints), shape.of(rows)[frames].flatten(0, 1)
+
+
+def _max_pool(active: Tensor, shape: TemporalShape) -> Tensor:
+    """Return the maximum of each frame, a stride apart, and its two neighbours (ends have one)."""
+    pooled = shape.every_stride(active).clone()
+    for offset in POOL_OFFSETS:
+        if offset:
+            to, source = _shifted_rows(active, offset, shape)
+            pooled[to] = torch.maximum(pooled[to], source)
+    return pooled
+
+
+def _max_pool_backward(grad: Tensor, active: Tensor, pooled: Tensor, shape: TemporalShape) -> Tensor:
+    """Return the gradient of `active`: each window's goes to its first maximum. `grad` is used up."""
+    grad_active, pooled = torch.zeros_like(active), pooled.contiguous()
+    below = -torch.finfo(active.dtype).tiny
+    for offset in POOL_OFFSETS:
+        to, source = _shifted_rows(active, offset, shape)
+        # source - pooled is zero at a maximum and negative elsewhere
+        taken = torch.ops.aten.threshold_backward(grad[to], source - pooled[to], below)
+        shape.of(grad_active)[shape.shifted(offset)[1]] += shape.of(taken)
+        grad[to] -= taken
+    return grad_active
+
+
+def evaluate_branches(x: Tensor, options: BranchOptions, first: tuple[Tensor, Tensor],
+                      kernels: Sequence[tuple[Tensor, Tensor]], pool_norm: tuple[Tensor, Tensor]) -> Tensor:
+    """Return all branches (T'*P, C_out) in evaluation mode, their batch norms folded into the convolutions.
+
+    Args:
+        x: (T*P, C_in). first: weight (C_out, C_in) and bias (C_out) of the 1x1 convolutions. kernels: weight
+            (b, b, k, 1) and bias (b) of each temporal convolution. pool_norm: scale and shift (b) behind the pool.
+    """
+    shape = options.shape
+    weight, bias = (tensor.to(x.dtype) for tensor in first)
+    split = len(weight) - shape.width
+    active = F.linear(x, weight[:split], bias[:split]).relu_().split(shape.width, dim=1)
+    outs = [_convolution(part, kernel.to(x.dtype), dilation, shape, shift.to(x.dtype))
+            for part, (kernel, shift), dilation in zip(active, kernels, options.dilations, strict=False)]
+    scale, shift = (tensor.to(x.dtype) for tensor in pool_norm)
+    outs.append(torch.addcmul(shift, _max_pool(active[-1], shape), scale))
+    outs.append(F.linear(shape.every_stride(x), weight[split:], bias[split:]))
+    return torch.cat(outs, dim=1)
