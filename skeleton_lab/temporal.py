@@ -23,6 +23,7 @@ from skeleton_lab.norm import (
     merge_moments,
     normalize,
     normalize_backward,
+    relu_backward,
     relu_backward_,
     row_moments,
 )
@@ -35,12 +36,13 @@ CACHE_BYTES = 1024 * 1024  # of the input at a time, on a CPU: a convolution's s
 
 @dataclass(frozen=True)
 class BranchPlan:
-    """What the branches have in common. eps: of every batch norm."""
+    """What the branches have in common. activation: a ReLU at the end; eps: of every batch norm."""
 
     kernel_size: int
     dilations: tuple[int, ...]
     stride: int
     time_axis: int
+    activation: bool
     eps: float
 
     def convolution(self, dilation: int) -> dict[str, tuple[int, int]]:
@@ -91,14 +93,16 @@ def _max_pool_backward(grad: Tensor, x: Tensor, pooled: Tensor, plan: BranchPlan
 class TemporalBranches(torch.autograd.Function):
     """All branches, training mode: keeps its input, the first convolution's output and the second norm's input.
 
-    apply(x (B, C_in, ...), plan, weight1 (C_out, C_in), bias1 (C_out), norm1 weight and bias (C_out - b),
-    norm2 weight and bias (C_out), bias2 (b * dilations), *temporal weights (b, b, k, 1))
+    With an activation it keeps its output too, which the next layer keeps in any case.
+
+    apply(x (B, C_in, ...), shortcut to add to the output or None, plan, weight1 (C_out, C_in), bias1 (C_out),
+    norm1 weight and bias (C_out - b), norm2 weight and bias (C_out), bias2 (b * dilations), *temporal weights (b, b, k, 1))
     -> (output (B, C_out, ...), mean1, var1 (C_out - b), mean2, var2 (C_out)), where b is the width of a branch.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, plan: BranchPlan, weight1: Tensor, bias1: Tensor, norm1_weight: Tensor,
-                norm1_bias: Tensor, norm2_weight: Tensor, norm2_bias: Tensor, bias2: Tensor,
+    def forward(ctx: Any, x: Tensor, shortcut: Tensor | None, plan: BranchPlan, weight1: Tensor, bias1: Tensor,
+                norm1_weight: Tensor, norm1_bias: Tensor, norm2_weight: Tensor, norm2_bias: Tensor, bias2: Tensor,
                 *kernels: Tensor) -> tuple[Tensor, ...]:
         head, plain = weight1.split(norm1_weight.shape[0])  # the last branch has neither ReLU nor a second layer
         with without_autocast(x):
@@ -118,20 +122,24 @@ class TemporalBranches(torch.autograd.Function):
                 rows.append(row_moments(merged[bodies]))
             moments2 = merge_moments(rows, merged[0, 0].numel())
             out = normalize(merged, norm2_weight, norm2_bias, moments2, plan.eps)
-        ctx.plan = plan
-        ctx.save_for_backward(x, hidden, merged, weight1, norm1_weight, norm1_bias, norm2_weight, bias1, bias2,
-                              *moments1, *moments2, *kernels)
+            out = out if shortcut is None else out.add_(shortcut)
+            out = out.relu_() if plan.activation else out
+        ctx.plan, ctx.has_shortcut = plan, shortcut is not None
+        ctx.save_for_backward(x, hidden, merged, out if plan.activation else None, weight1, norm1_weight, norm1_bias,
+                              norm2_weight, bias1, bias2, *moments1, *moments2, *kernels)
         ctx.mark_non_differentiable(*moments1, *moments2)
         return out, *moments1, *moments2
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor, *_: Tensor | None) -> tuple[Tensor | None, ...]:
-        x, hidden, merged, weight1, norm1_weight, norm1_bias, norm2_weight, bias1, bias2, *rest = ctx.saved_tensors
+        x, hidden, merged, out, weight1, norm1_weight, norm1_bias, norm2_weight, bias1, bias2, *rest = ctx.saved_tensors
         plan, moments1, moments2, kernels = ctx.plan, Moments(*rest[:2]), Moments(*rest[2:4]), rest[4:]
         with without_autocast(x):
             chunks = body_chunks(x, CACHE_BYTES)
-            grad, *grad_norm2 = normalize_backward(grad.contiguous(), merged, norm2_weight, moments2, plan.eps)
+            grad = grad.contiguous() if out is None else relu_backward(grad, out)
+            grad_shortcut = grad if ctx.has_shortcut else None
+            grad, *grad_norm2 = normalize_backward(grad, merged, norm2_weight, moments2, plan.eps)
             grad_active = torch.empty_like(hidden)
             grad_kernels = [torch.zeros_like(kernel) for kernel in kernels]
             for bodies in chunks:
@@ -141,7 +149,7 @@ class TemporalBranches(torch.autograd.Function):
                 relu_backward_(grad_active[bodies], active)
             grad_hidden, *grad_norm1 = normalize_backward(grad_active, hidden, norm1_weight, moments1, plan.eps)
             grad_x, grad_weight1 = _pointwise_backward(grad_hidden, grad, x, weight1, plan)
-        return (grad_x, None, grad_weight1, torch.zeros_like(bias1), *grad_norm1, *grad_norm2,
+        return (grad_x, grad_shortcut, None, grad_weight1, torch.zeros_like(bias1), *grad_norm1, *grad_norm2,
                 torch.zeros_like(bias2), *grad_kernels)
 
 

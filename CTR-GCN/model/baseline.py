@@ -61,6 +61,14 @@ class SharedTopologyUnit(nn.Module):
         return torch.relu(self.bn(mixed) + self.down(x))
 
 
+class TemporalUnit(TemporalConv):
+    """relu(batch norm(convolution over time) + shortcut): (B, C, T, V) -> (B, C, ceil(T / stride), V)."""
+
+    def forward(self, x: Tensor, shortcut: Tensor | None = None) -> Tensor:
+        out = super().forward(x)
+        return torch.relu(out if shortcut is None else out + shortcut)
+
+
 class Model(BlockStack):
     """The baseline: clips (N, C, T, V, M) float -> logits (N, num_class).
 
@@ -80,7 +88,7 @@ class Model(BlockStack):
         graph_adjacency(graph, graph_args, num_point)
 
         def make_block(channels: int, out_channels: int, stride: int, first: bool) -> Block:
-            temporal = TemporalConv(out_channels, out_channels, TEMPORAL_KERNEL, stride)
+            temporal = TemporalUnit(out_channels, out_channels, TEMPORAL_KERNEL, stride)
             init_conv_norm(temporal)
             return Block(SharedTopologyUnit(channels, out_channels, num_point, num_set, adaptive), temporal,
                          (channels, out_channels), stride, use_residual=not first)
