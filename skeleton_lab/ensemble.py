@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skeleton_lab.errors import UserError
+from skeleton_lab.metrics import top_k_accuracy
 from skeleton_lab.pickles import load_plain_pickle
-from skeleton_lab.train.metrics import top_k_accuracy
 
 SCORE_FILE = "epoch1_test_score.pkl"
 

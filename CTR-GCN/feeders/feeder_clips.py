@@ -6,17 +6,15 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
 
 from skeleton_lab.data import archive, clips
+from skeleton_lab.data.feeding import NUM_DEBUG_SAMPLES, BatchFeeder
 from skeleton_lab.errors import UserError
 from skeleton_lab.skeletons import Skeleton
 from skeleton_lab.train.imports import load_object
 
-NUM_DEBUG_SAMPLES = 100
 
-
-class Feeder(Dataset):
+class Feeder(BatchFeeder):
     """Clips cropped and resized over time as `feeders.feeder_ntu.Feeder` does, with any number of joints and bodies.
 
     Args:
@@ -77,14 +75,6 @@ class Feeder(Dataset):
         vars(self).update(state)
         self._open()
 
-    def __len__(self) -> int:
-        return len(self.label)
-
-    def __getitem__(self, index: int) -> tuple[np.ndarray, int, int]:
-        """Return the clip (C, T, V, M) float32, its class and `index`."""
-        data, labels, _ = self.get_batch([index])
-        return data[0].numpy(), int(labels[0]), index
-
     def get_batch(self, indices: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return the clips (N, C, T, V, M) float32, their classes (N,) and `indices` (N,), both int64."""
         rows = [range(len(self))[index] for index in indices]
@@ -107,11 +97,6 @@ class Feeder(Dataset):
             joints = clips.motion(joints)
         data = torch.from_numpy(np.ascontiguousarray(joints.transpose(0, 4, 1, 3, 2)))  # -> (N, C, T, V, M)
         return data, torch.from_numpy(self.label[rows]), torch.as_tensor(indices, dtype=torch.int64)
-
-    def top_k(self, score: np.ndarray, top_k: int) -> float:
-        """Return the share of clips whose class is among the `top_k` highest of its scores (N, classes)."""
-        from skeleton_lab.train.metrics import top_k_accuracy  # here, since it brings 70 MB that loading does not need
-        return top_k_accuracy(np.asarray(score), self.label, top_k)
 
 
 def _resized(frames: np.ndarray, plan: clips.Resampling) -> np.ndarray:

@@ -7,19 +7,18 @@ from numbers import Real
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
 
 from skeleton_lab.data import clips
+from skeleton_lab.data.feeding import NUM_DEBUG_SAMPLES, BatchFeeder
 from skeleton_lab.data.layouts import NUM_BODIES, NUM_COORDINATES, NUM_JOINTS
 from skeleton_lab.data.spans import SpanReader, Tracks, open_clips
 from skeleton_lab.errors import UserError
 from skeleton_lab.skeletons import NTU_25
 
-NUM_DEBUG_SAMPLES = 100
 CLIPS_AT_ONCE = 16  # what the transforms of these hold stays in the processor's cache
 
 
-class Feeder(Dataset):
+class Feeder(BatchFeeder):
     """Clips of two bodies and 25 joints, cropped and resized over time.
 
     Args:
@@ -72,14 +71,6 @@ class Feeder(Dataset):
         self.label = opened.labels[:NUM_DEBUG_SAMPLES if debug else None]
         self.sample_name = [f"{split}_{row}" for row in range(len(self.label))]
 
-    def __len__(self) -> int:
-        return len(self.label)
-
-    def __getitem__(self, index: int) -> tuple[np.ndarray, int, int]:
-        """Return the clip (C, T, V, M) float32, its class and `index`."""
-        data, labels, _ = self.get_batch([index])
-        return data[0].numpy(), int(labels[0]), index
-
     def get_batch(self, indices: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return the clips (N, C, T, V, M) float32, their classes (N,) and `indices` (N,), both int64.
 
@@ -95,11 +86,6 @@ class Feeder(Dataset):
             data[some][tracks.clip, tracks.body] = self._transformed(tracks, turns[some] if self.random_rot else None)
         return (torch.from_numpy(data).permute(0, 4, 2, 3, 1),  # (N, M, T, V, C) -> (N, C, T, V, M)
                 torch.from_numpy(self.label[rows]), torch.as_tensor(indices, dtype=torch.int64))
-
-    def top_k(self, score: np.ndarray, top_k: int) -> float:
-        """Return the share of clips whose class is among the `top_k` highest of its scores (N, classes)."""
-        from skeleton_lab.train.metrics import top_k_accuracy  # here, since it brings 70 MB that loading does not need
-        return top_k_accuracy(np.asarray(score), self.label, top_k)
 
     def _transformed(self, tracks: Tracks, turns: np.ndarray | None) -> np.ndarray:
         """Return the joints of tracks (K, T, V, C) after everything that the options ask for."""

@@ -8,20 +8,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
 
 from feeders.ucla_split import Recording, recordings
 from skeleton_lab.data import clips
+from skeleton_lab.data.feeding import NUM_DEBUG_SAMPLES, BatchFeeder
 from skeleton_lab.errors import UserError
 from skeleton_lab.skeletons import UCLA_20
 
 DEFAULT_ROOT = "data/NW-UCLA/all_sqe/"
 NUM_FRAMES = 52
-NUM_DEBUG_SAMPLES = 100
 CENTRE_JOINT = 1  # the spine, in the first frame
 
 
-class Feeder(Dataset):
+class Feeder(BatchFeeder):
     """Clips of 52 frames from NW-UCLA, all recordings held in memory (about 10 MB).
 
     A training clip is seen from a random view and takes 52 frames at random; a validation clip is taken as recorded,
@@ -75,11 +74,6 @@ class Feeder(Dataset):
     def __len__(self) -> int:
         return len(self.label) * self.repeat
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, int, int]:
-        """Return the clip (C, T, V, M) float32, its class and `index`."""
-        data, labels, _ = self.get_batch([index])
-        return data[0].numpy(), int(labels[0]), index
-
     def get_batch(self, indices: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return the clips (N, C, T, V, M) float32, their classes (N,) and `indices` (N,), both int64."""
         samples = [range(len(self))[index] % len(self.label) for index in indices]
@@ -98,11 +92,6 @@ class Feeder(Dataset):
         data = torch.from_numpy(clip.astype(np.float32)).permute(0, 3, 1, 2).unsqueeze(-1)  # (N, C, T, V, M=1)
         labels = torch.tensor([self.label[sample] for sample in samples], dtype=torch.int64)
         return data, labels, torch.as_tensor(indices, dtype=torch.int64)
-
-    def top_k(self, score: np.ndarray, top_k: int) -> float:
-        """Return the share of recordings whose class is among the `top_k` highest of its scores (N, classes)."""
-        from skeleton_lab.train.metrics import top_k_accuracy  # here, since it brings 70 MB that loading does not need
-        return top_k_accuracy(np.asarray(score), np.asarray(self.label), top_k)
 
     def _recording(self, sample: int) -> np.ndarray:
         start = self._starts[sample]

@@ -8,20 +8,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
 
 from feeders import tools
 from skeleton_lab.data import archive
+from skeleton_lab.data.feeding import NUM_DEBUG_SAMPLES, BatchFeeder
 from skeleton_lab.data.labels import read_labels
 from skeleton_lab.data.layouts import all_finite
 from skeleton_lab.errors import UserError
-from skeleton_lab.train.metrics import top_k_accuracy
 
-NUM_DEBUG_SAMPLES = 100
 NO_SPREAD = 1e-6  # a standard deviation below this share of the mean is rounding
 
 
-class Feeder(Dataset):
+class Feeder(BatchFeeder):
     """Clips as they lie in the file, padded, cropped or augmented where asked.
 
     Args:
@@ -74,14 +72,6 @@ class Feeder(Dataset):
         if normalization:
             self.mean_map, self.std_map = self._statistics()
 
-    def __len__(self) -> int:
-        return len(self.label)
-
-    def __getitem__(self, index: int) -> tuple[np.ndarray, int, int]:
-        """Return the clip (C, T, V, M) float32, its label and `index`."""
-        data, labels, _ = self.get_batch([index])
-        return data[0].numpy(), int(labels[0]), index
-
     def get_batch(self, indices: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return the clips (N, C, T, V, M) float32, their labels (N,) and `indices` (N,), both int64.
 
@@ -94,10 +84,6 @@ class Feeder(Dataset):
             clips = self.data[rows].astype(np.float32, copy=False)
         self._require_finite(clips, rows)
         return torch.from_numpy(clips), torch.from_numpy(self.label[rows]), torch.as_tensor(indices, dtype=torch.int64)
-
-    def top_k(self, score: np.ndarray, top_k: int) -> float:
-        """Return the share of clips whose label is among the `top_k` highest of their scores (N, classes)."""
-        return top_k_accuracy(np.asarray(score), self.label, top_k)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the clips out when a loader process gets a copy: it maps the file itself."""

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from skeleton_lab.errors import UserError
+from skeleton_lab.metrics import class_accuracy, confusion, top_k_accuracy
 from skeleton_lab.train import report
 from skeleton_lab.train.loop import Compute, Evaluation, evaluate
-from skeleton_lab.train.metrics import class_accuracy, confusion, top_k_accuracy
 from skeleton_lab.train.setup import Part, Setup, chunk_size, open_part
 
 

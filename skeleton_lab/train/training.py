@@ -11,12 +11,12 @@ import torch
 
 from skeleton_lab.errors import UserError
 from skeleton_lab.files import replacing
+from skeleton_lab.metrics import top_k_accuracy
 from skeleton_lab.train import report
 from skeleton_lab.train.batches import generator_states, restore_generators
 from skeleton_lab.train.checkpoint import load_state, load_weights, read_torch_file, save_state, save_weights
 from skeleton_lab.train.config import Config
 from skeleton_lab.train.loop import Means, TrainingDiverged, train_one_epoch
-from skeleton_lab.train.metrics import top_k_accuracy
 from skeleton_lab.train.optim import Schedule, make_optimizer, set_learning_rate
 from skeleton_lab.train.setup import Setup, copy_sources, is_debug, open_part
 from skeleton_lab.train.signals import StopRequest
