@@ -23,7 +23,6 @@ sys.path.insert(0, str(ROOT))
 import json
 
 import torch
-from tqdm import tqdm
 
 from skeleton_lab.bench import tables
 from skeleton_lab.bench.capacity import Footprint
@@ -95,12 +94,15 @@ def markdown(checks: list[dict[str, Any]]) -> str:
              tables.accuracy_text(checks), "",
              "| device | model | clips per pass | T | mode | predicted MB | measured MB | off by |",
              "| --- | --- | --- | --- | --- | --- | --- | --- |"]
-    for check in checks:
-        predicted, measured = check["predicted_bytes"], check["measured_bytes"]
-        lines.append(f"| {check['device']}, torch {check['torch']} | {check['model']} | {check['clips']} | "
-                     f"{check['num_frames']} | {check['mode']} | {predicted / 1e6:,.1f} | {measured / 1e6:,.1f} | "
-                     f"{predicted / measured - 1:+.1%} |")
+    lines += map(markdown_row, checks)
     return "\n".join(lines) + "\n"
+
+
+def markdown_row(check: dict[str, Any]) -> str:
+    predicted, measured = check["predicted_bytes"], check["measured_bytes"]
+    cells = (f"{check['device']}, torch {check['torch']}", check["model"], check["clips"], check["num_frames"],
+             check["mode"], f"{predicted / 1e6:,.1f}", f"{measured / 1e6:,.1f}", f"{predicted / measured - 1:+.1%}")
+    return f"| {' | '.join(map(str, cells))} |"
 
 
 def main() -> None:
@@ -111,8 +113,9 @@ def main() -> None:
     if arguments.device.type == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: PyTorch sees no GPU; run check_gpu.py")
     checks = [check for check in tables.load_checks() if check["device_type"] != arguments.device.type]
-    checks += [compare(point, arguments.device) for point in tqdm(POINTS, unit=" points", disable=None)]
-    print(markdown(checks))
+    for point in POINTS:
+        checks.append(compare(point, arguments.device))
+        print(markdown_row(checks[-1]), flush=True)
     if not arguments.dry:
         write_text(tables.CHECKS, json.dumps(checks, indent=1) + "\n")
         write_text(TABLE, markdown(checks))

@@ -96,14 +96,14 @@ def held_bytes(subject: Subject, clips: int) -> Held:
         if subject.optimizer is None:
             with torch.inference_mode():
                 subject.forward(data)
-            alive = live.now
+            saved, alive = kept.total, live.now
         else:
             subject.optimizer.zero_grad(set_to_none=True)
             loss = torch.nn.functional.cross_entropy(subject.forward(data).float(), labels)
-            alive = live.now
+            saved, alive = kept.total, live.now  # now: what the backward pass recomputes is not kept until then
             loss.backward()
     size = tensor_bytes([data])
-    return Held(kept.total, alive + size, live.peak + size)
+    return Held(saved, alive + size, live.peak + size)
 
 
 # --- search ----------------------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from skeleton_lab.bench.capacity import (
     predict_footprint,
 )
 from skeleton_lab.bench.job import CAPACITY, Job, set_up
+from tests.trees import open_tree
 
 GCN_JOB = Job(CAPACITY, "gcn", "cpu", num_frames=32, batch_size=32, forward_batch_size=32, budget_bytes=10**9)
 
@@ -118,3 +119,14 @@ def test_inference_needs_a_fraction_of_the_memory():
                            for infer in (False, True))
     assert inference.gradients == inference.kept_per_clip == 0
     assert 0 < inference.peak_per_clip < 0.5 * training.peak_per_clip
+
+
+@pytest.mark.parametrize(("tree", "model"), [("CTR-GCN", "ctrgcn"), ("MS-G3D", "msg3d")])
+def test_what_is_recomputed_does_not_count_as_kept(tree, model):
+    """Both counts agree with recomputation too, although the backward pass then saves tensors of its own."""
+    job = Job(CAPACITY, model, "cpu", num_frames=16, batch_size=1, forward_batch_size=1)
+    with open_tree(tree):
+        plain, friendly = (held_bytes(set_up(replace(job, memory_friendly=on)), 1) for on in (False, True))
+    assert friendly.kept == pytest.approx(friendly.alive, rel=0.05)
+    assert friendly.kept < 0.5 * plain.kept
+    assert friendly.kept < friendly.peak < plain.peak
