@@ -87,7 +87,7 @@ class Feeder(BatchFeeder):
             spans = clips.centre_spans(num_valid, *self.p_interval)
         else:
             spans = clips.draw_spans(num_valid, *self.p_interval)
-        joints = _resized(frames, clips.plan_resampling(spans, self.window_size))
+        joints = clips.resize(frames, clips.plan_resampling(spans, self.window_size))
         joints[spans.length == 0] = 0
         if self.random_rot:
             joints = clips.rotate(joints, clips.draw_rotations(len(rows)))
@@ -97,11 +97,3 @@ class Feeder(BatchFeeder):
             joints = clips.motion(joints)
         data = torch.from_numpy(np.ascontiguousarray(joints.transpose(0, 4, 1, 3, 2)))  # -> (N, C, T, V, M)
         return data, torch.from_numpy(self.label[rows]), torch.as_tensor(indices, dtype=torch.int64)
-
-
-def _resized(frames: np.ndarray, plan: clips.Resampling) -> np.ndarray:
-    """Return the frames (N, T, M, V, C) that `plan` asks for, (N, W, M, V, C)."""
-    number = np.arange(len(frames))[:, None]
-    lower, upper = frames[number, plan.lower], frames[number, plan.upper]
-    flat = (len(frames), plan.lower.shape[1], -1)
-    return clips.mix_frames(lower.reshape(flat), upper.reshape(flat), plan.weight).reshape(lower.shape)

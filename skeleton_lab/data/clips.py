@@ -91,6 +91,21 @@ def mix_frames(lower: np.ndarray, upper: np.ndarray, weight: np.ndarray) -> np.n
     return lower
 
 
+def resize(frames: np.ndarray, plan: Resampling) -> np.ndarray:
+    """Return the frames of (N, T, M, V, C) float32 that `plan` asks for, (N, W, M, V, C)."""
+    number = np.arange(len(frames))[:, None]
+    lower, upper = frames[number, plan.lower], frames[number, plan.upper]
+    flat = (*plan.lower.shape, -1)
+    return mix_frames(lower.reshape(flat), upper.reshape(flat), plan.weight).reshape(lower.shape)
+
+
+def resize_valid(frames: np.ndarray, window: int) -> np.ndarray:
+    """Resize the valid frames of each clip (N, T, M, V, C) to `window`: those up to the last that is not all zero."""
+    filled = (frames != 0).any(axis=(2, 3, 4))  # (N, T)
+    num_valid = np.where(filled.any(axis=1), frames.shape[1] - filled[:, ::-1].argmax(axis=1), 0)
+    return resize(np.ascontiguousarray(frames), plan_resampling(centre_spans(num_valid, 1), window))
+
+
 # ---- Rotation ----
 
 def axis_rotations(angles: np.ndarray, axis: int) -> np.ndarray:

@@ -199,3 +199,26 @@ def test_help_shows_an_example_and_the_defaults(run_script):
     result = run_script(SCRIPT, "--help")
     assert result.returncode == 0
     assert "--input NTU60_CS.npz" in result.stdout and "MS-G3D/data/ntu/xsub" in " ".join(result.stdout.split())
+
+
+def test_frames_resizes_the_valid_part_of_each_clip(run_script, kaggle, tmp_path):
+    """Each series is interpolated with half-pixel centres over the clip's own length, padding left out."""
+    path, arrays = kaggle
+    out = tmp_path / "short"
+    convert(run_script, "--input", path, "--output", out, "--frames", "8", "--no-pre-normalize")
+    joints, written = expected_joints(arrays, "train"), np.load(out / "train_data_joint.npy")
+    assert written.shape == (5, 3, 8, 25, 2)
+    for clip, resized in zip(joints, written, strict=True):
+        length = int((clip != 0).any(axis=(0, 2, 3)).sum())
+        if not length:
+            assert not resized.any()
+            continue
+        positions = np.clip((np.arange(8) + 0.5) * length / 8 - 0.5, 0, length - 1)
+        for joint in (0, 24):
+            expected = np.interp(positions, np.arange(length), clip[1, :length, joint, 0])
+            np.testing.assert_allclose(resized[1, :, joint, 0], expected, atol=1e-5)
+
+
+def test_frames_wants_a_positive_number(run_script, kaggle, tmp_path):
+    result = run_script(SCRIPT, "--input", kaggle[0], "--output", tmp_path / "none", "--frames", "0")
+    assert result.returncode == 2 and "--frames" in result.stderr and not (tmp_path / "none").exists()
