@@ -82,14 +82,15 @@ def compare_pipelines(paths: Sequence[Path], scratch: Path, rounds: int) -> None
         line = f"pipeline: {len(paths)} recordings: plain {plain_s:.1f} s"
         for jobs in ratios:
             folder = scratch / f"lab{number}-{jobs}"
-            lab_s = timed(lambda: run_tool("make_ctrgcn_archives.py", "ntu60", "--skeletons", paths[0].parent,  # noqa: B023
+            lab_s = timed(lambda: run_tool("make_ctrgcn_archives.py", "ntu60", "--skeletons", paths[0].parent,
                                            "--out-folder", folder, "--jobs", jobs), time.perf_counter)  # noqa: B023
             require_equal(plain_folder, folder)
             ratios[jobs].append(plain_s / lab_s)
             line += f", lab with {jobs} job{'s' * (jobs > 1)} {lab_s:.1f} s (ratio {ratios[jobs][-1]:.1f})"
         print(line)
     for jobs, values in ratios.items():
-        print(f"pipeline: {statistics.median(values):.1f} times as fast with {jobs} job{'s' * (jobs > 1)}, start-up included")
+        print(f"pipeline: {statistics.median(values):.1f} times as fast with {jobs} job{'s' * (jobs > 1)}, start-up "
+              "included")
 
 
 def require_equal(one: Path, other: Path) -> None:

@@ -10,7 +10,6 @@ import re
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 # What a byte may be, one bit each, and what may not follow it in a number. Letters and all else have no bit: a word
 # with one in it (1e-5, nan, 5%) is looked at on its own.
@@ -31,12 +30,13 @@ _CODE_OF = _codes()
 _OTHER_SPACE = b"\t\v\f\r"
 _NUMBER = re.compile(rb"[+-]?((\d+(\.\d+)?|\.\d+)(e[+-]?\d+)?|nan|inf(inity)?)", re.IGNORECASE)
 
-# Up to here a word's digits, read as one whole number, are exact in a float64, and so is the power of ten that
-# divides them: the quotient is then the correctly rounded value, as from `float()` (Clinger 1990).
-_MAX_EXACT_WIDTH = 15
-_POWERS = 10.0 ** np.arange(_MAX_EXACT_WIDTH + 2)
-
-
+# Words are converted from the eight characters before their dot and the eight behind it. With at most seven digits
+# before it, the word read as one whole number is exact in a float64, and so is 10^8, which divides it: the quotient is
+# then the correctly rounded value, as from `float()` (Clinger 1990).
+_CHUNK = 8
+_MAX_LEFT = 7
+_FIRST = np.array([2**(8 * count) - 1 for count in range(_CHUNK + 1)], np.uint64)  # masks: the first characters of eight
+_LAST = ~_FIRST[::-1]  # and the last
 
 
 def _keep_freed_memory() -> None:
@@ -60,26 +60,28 @@ def is_number(word: bytes) -> bool:
 class Words:
     """The words of a text in which words are parted by one space and lines by one newline, the last one included.
 
-    text: the text's bytes. ends: (W,) int64, the position of the space or newline behind each word.
-    last_of_line: (L,) int64, the number of the last word of each line. odd: the numbers of the words that contain a
-    letter, ascending. marks: the positions of all spaces, newlines and dots. breaks: (W,) int64, where in `marks`
-    the entries of `ends` stand.
+    text: the text's bytes. marks: the positions of all spaces, newlines and dots. breaks: (W,) int64, where in `marks`
+    the space or newline behind each word stands. last_of_line: (L,) int64, the number of the last word of each line.
+    odd: the numbers of the words that contain a letter, ascending.
     """
 
     text: bytes
-    ends: np.ndarray
-    last_of_line: np.ndarray
-    odd: np.ndarray
     marks: np.ndarray
     breaks: np.ndarray
+    last_of_line: np.ndarray
+    odd: np.ndarray
+
+    def ends_of(self, words: np.ndarray) -> np.ndarray:
+        """Return the position behind each of the words numbered `words`."""
+        return self.marks[self.breaks[words]]
 
     def starts_of(self, words: np.ndarray) -> np.ndarray:
-        """Return where the words numbered `words` begin."""
-        return np.where(words > 0, self.ends[words - 1] + 1, 0)
+        """Return the position at which each of the words numbered `words` begins."""
+        return np.where(words > 0, self.ends_of(words - 1) + 1, 0)
 
     def words(self, numbers: np.ndarray) -> list[bytes]:
         """Return the words of these numbers."""
-        bounds = zip(self.starts_of(numbers).tolist(), self.ends[numbers].tolist(), strict=True)
+        bounds = zip(self.starts_of(numbers).tolist(), self.ends_of(numbers).tolist(), strict=True)
         return [self.text[start:end] for start, end in bounds]
 
     def are_numbers(self) -> bool:
@@ -89,44 +91,56 @@ class Words:
     def values(self, lines: np.ndarray, count: int) -> np.ndarray:
         """Return the first `count` words of `lines`, (n, count) float64, exactly as `float()` would.
 
-        They must be numbers, and the lines must have as many words.
+        They must be numbers, and the lines, in ascending order, must have as many words.
         """
-        last = np.concatenate(([-1], self.last_of_line[:-1]))[lines, None] + np.arange(count + 1)  # (n, count + 1)
-        around = np.where(last >= 0, self.ends[last], -1)
-        starts, ends = (around[:, :-1] + 1).ravel(), around[:, 1:].ravel()
-        dots = self.marks[self.breaks[last[:, 1:]] - 1].ravel()  # the mark before a word's end: its dot, if it has one
-        exact = (ends - starts <= _MAX_EXACT_WIDTH) & (ends >= _MAX_EXACT_WIDTH)
-        if len(self.odd):
-            is_odd = np.zeros(len(self.ends), bool)
-            is_odd[self.odd] = True
-            exact &= ~is_odd[last[:, 1:]].ravel()
-        values = _decimals(np.frombuffer(self.text, np.uint8), starts, ends, dots, exact)
+        words = np.concatenate(([0], self.last_of_line[:-1] + 1))[lines, None] + np.arange(count)  # (n, count)
+        breaks = self.breaks[words]
+        ends = self.marks[breaks]
+        starts = np.empty_like(ends)
+        starts[:, 1:] = ends[:, :-1] + 1
+        starts[:, 0] = self.starts_of(words[:, 0])
+        before = self.marks[breaks - 1]  # the mark before a word's end: its dot, if it has one
+        dots = np.where((before >= starts) & (before < ends), before, ends)
+        values, exact = _decimals(self.text, starts.ravel(), dots.ravel(), ends.ravel())
+        words = words.ravel()
+        odd = np.searchsorted(words, self.odd)
+        odd = odd[odd < len(words)]
+        exact[odd[np.isin(words[odd], self.odd)]] = False
         others = np.flatnonzero(~exact)
-        values[others] = [float(self.text[starts[word]:ends[word]]) for word in others]
+        if len(others):
+            values[others] = [float(word) for word in self.words(words[others])]
         return values.reshape(-1, count)
 
 
-def _decimals(characters: np.ndarray, starts: np.ndarray, ends: np.ndarray, dots: np.ndarray,
-              exact: np.ndarray) -> np.ndarray:
-    """Return the plain decimal numbers that stand from `starts` to `ends` (n,), with their dot at `dots` if that is
-    in between, as (n,) float64. Where not `exact` (n,) bool, the value means nothing.
+def _decimals(text: bytes, starts: np.ndarray, dots: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the plain decimal numbers that stand from `starts` to `ends`, with their dots at `dots` (or at their ends
+    if they have none), all (n,), as (n,) float64; and (n,) bool, which of them fit and are therefore exact.
     """
-    lengths = ends - starts
-    width = int(np.max(lengths, where=exact, initial=1))
-    # (n, width): each word's characters, flush right; what is left of the word, its sign and its dot count as zero.
-    digits = sliding_window_view(characters, width)[np.maximum(ends - width, 0)]
-    digits -= np.uint8(ord("0"))  # wraps round to above 9 for anything but a digit
-    digits *= digits <= 9
-    digits *= lengths.astype(np.uint8)[:, None] >= np.arange(width, 0, -1, dtype=np.uint8)
-    joined = digits.astype(np.float64) @ _POWERS[width - 1::-1]
-    # A dot takes a digit's place, so the whole part of a word with a dot stands one place too high.
-    has_dot = (dots >= starts) & (dots < ends) & exact
-    decimals = (ends - dots - 1) * has_dot
-    scale = _POWERS[decimals]
-    whole = np.floor(joined / _POWERS[decimals + has_dot])
-    values = (joined - whole * (9 * scale * has_dot)) / scale
-    np.negative(values, out=values, where=characters[starts] == ord("-"))
-    return values
+    sign = np.frombuffer(text, np.uint8)[starts]
+    num_left = dots - starts - ((sign == ord("-")) | (sign == ord("+")))  # digits before the dot
+    num_right = np.maximum(ends - dots - 1, 0)  # and behind it
+    exact = (num_left <= _MAX_LEFT) & (num_right <= _CHUNK) & (dots >= _CHUNK) & (dots + _CHUNK < len(text))
+    if not exact.all():
+        dots, num_left, num_right = (np.where(exact, array, _CHUNK) for array in (dots, num_left, num_right))
+    if len(text) <= 2 * _CHUNK:
+        return np.zeros(len(starts)), exact
+    # Eight characters as one number, the first in its lowest byte, from anywhere in the text.
+    chunks = np.ndarray(len(text) - _CHUNK + 1, "<u8", text, strides=(1,))
+    whole = _eight_digits(chunks[dots - _CHUNK] & _LAST[num_left])
+    fraction = _eight_digits(chunks[dots + 1] & _FIRST[num_right])
+    values = (whole * 1e8 + fraction) / 1e8
+    return np.where(sign == ord("-"), -values, values), exact
+
+
+def _eight_digits(chunks: np.ndarray) -> np.ndarray:
+    """Return the numbers (n,) float64 that eight characters each spell, (n,) uint64; bytes of zero count as the digit 0.
+
+    Neighbouring digits are joined in pairs, pairs in fours, fours in eights, all in one word at a time.
+    """
+    digits = chunks & np.uint64(0x0F0F0F0F0F0F0F0F)
+    pairs = (digits * np.uint64(10 * 2**8 + 1) >> np.uint64(8)) & np.uint64(0x00FF00FF00FF00FF)
+    fours = (pairs * np.uint64(100 * 2**16 + 1) >> np.uint64(16)) & np.uint64(0x0000FFFF0000FFFF)
+    return (fours * np.uint64(10_000 * 2**32 + 1) >> np.uint64(32)).astype(np.float64)
 
 
 def find_words(text: bytes) -> Words | None:
@@ -137,14 +151,13 @@ def find_words(text: bytes) -> Words | None:
     if ((codes[:-1] >> 4) & codes[1:]).any():
         return None
     marks = np.flatnonzero((codes & (_BREAK | _DOT)) != 0)
-    is_dot = (codes[marks] & _DOT) != 0
+    marked = np.frombuffer(text, np.uint8)[marks]
+    is_dot = marked == ord(".")
     if (is_dot[1:] & is_dot[:-1]).any():  # two dots in one word
         return None
     breaks = np.flatnonzero(~is_dot)
-    ends = marks[breaks]
-    last_of_line = np.flatnonzero(np.frombuffer(text, np.uint8)[ends] == ord("\n"))
     odd = np.empty(0, np.int64)
     is_letter = codes == 0
     if is_letter.any():
-        odd = np.unique(np.searchsorted(ends, np.flatnonzero(is_letter)))
-    return Words(text, ends, last_of_line, odd, marks, breaks)
+        odd = np.unique(np.searchsorted(marks[breaks], np.flatnonzero(is_letter)))
+    return Words(text, marks, breaks, np.flatnonzero(marked[breaks] == ord("\n")), odd)

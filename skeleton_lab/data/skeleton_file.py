@@ -153,7 +153,7 @@ def _orientations(joints: np.ndarray) -> np.ndarray:
 def _parse_words(words: Words) -> Recording | None:
     """Return the recording, or None if it breaks the format: this function is quick, `faults` explains."""
     last_of_line = words.last_of_line
-    if np.diff(words.ends[last_of_line], prepend=-1).max() > _MAX_LINE_BYTES + 1:
+    if np.diff(words.ends_of(last_of_line), prepend=-1).max() > _MAX_LINE_BYTES + 1:
         return None
     layout = _lay_out(words)
     if layout is None:
@@ -165,7 +165,7 @@ def _parse_words(words: Words) -> Recording | None:
         return None
     joint_lines = (headers[:, None] + np.arange(2, _BODY_LINES)).ravel()  # (K * 25,)
     characters = np.frombuffer(words.text, np.uint8)
-    line_ends = words.ends[last_of_line[joint_lines]]
+    line_ends = words.ends_of(last_of_line[joint_lines])
     tracking = characters[line_ends - 1] - np.uint8(ord("0"))
     if (characters[line_ends - 2] != ord(" ")).any() or (tracking > 2).any() or not words.are_numbers():
         return None

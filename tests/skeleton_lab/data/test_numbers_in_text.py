@@ -61,7 +61,7 @@ def test_words_and_lines_are_counted() -> None:
     assert words is not None
     assert words.last_of_line.tolist() == [1, 2, 5]
     np.testing.assert_array_equal(words.values(np.array([0, 2]), 2), [[1, 2.5], [4, 5]])
-    np.testing.assert_array_equal(words.values(np.array([2, 1]), 1), [[4], [3]])
+    np.testing.assert_array_equal(words.values(np.array([1, 2]), 1), [[3], [4]])
     assert words.words(np.arange(6)) == [b"1", b"2.5", b"3", b"4", b"5", b"6"]
 
 
