@@ -118,10 +118,12 @@ def _from_npy(path: Path, index: int, skeleton: Skeleton | None) -> AnyClip:
 def _from_json(path: Path) -> AnyClip:
     content = load_json(path)
     if isinstance(content, dict) and "data" in content:
-        clip = read_kinetics_clip(str(path), content.get("label_index"))
-        frames = _frames(clip)
+        label = content.get("label_index")
+        if not isinstance(label, int):
+            raise UserError(f"{path}: has no label_index; download it again or choose another")
+        frames = _frames(read_kinetics_clip(str(path), label))
         frames[..., 2] = 0  # a confidence, not a depth
-        return AnyClip(frames, OPENPOSE_18, f"{path.stem}, class {content.get('label_index')}")
+        return AnyClip(frames, OPENPOSE_18, f"{path.stem}, class {label}")
     return _from_set(small_sets.NW_UCLA, path)
 
 

@@ -35,8 +35,9 @@ _NUMBER = re.compile(rb"[+-]?((\d+(\.\d+)?|\.\d+)(e[+-]?\d+)?|nan|inf(inity)?)",
 # then the correctly rounded value, as from `float()` (Clinger 1990).
 _CHUNK = 8
 _MAX_LEFT = 7
-_FIRST = np.array([2**(8 * count) - 1 for count in range(_CHUNK + 1)], np.uint64)  # masks: the first characters of eight
-_LAST = ~_FIRST[::-1]  # and the last
+# Masks for the first 0 to 8 characters of eight, and for the last.
+_FIRST = np.array([2**(8 * count) - 1 for count in range(_CHUNK + 1)], np.uint64)
+_LAST = ~_FIRST[::-1]
 
 
 def _keep_freed_memory() -> None:
@@ -104,8 +105,9 @@ class Words:
         values, exact = _decimals(self.text, starts.ravel(), dots.ravel(), ends.ravel())
         words = words.ravel()
         odd = np.searchsorted(words, self.odd)
-        odd = odd[odd < len(words)]
-        exact[odd[np.isin(words[odd], self.odd)]] = False
+        found = odd < len(words)
+        found[found] = words[odd[found]] == self.odd[found]
+        exact[odd[found]] = False
         others = np.flatnonzero(~exact)
         if len(others):
             values[others] = [float(word) for word in self.words(words[others])]
@@ -133,7 +135,7 @@ def _decimals(text: bytes, starts: np.ndarray, dots: np.ndarray, ends: np.ndarra
 
 
 def _eight_digits(chunks: np.ndarray) -> np.ndarray:
-    """Return the numbers (n,) float64 that eight characters each spell, (n,) uint64; bytes of zero count as the digit 0.
+    """Return the numbers (n,) float64 that eight characters each, (n,) uint64, spell; bytes of zero count as 0.
 
     Neighbouring digits are joined in pairs, pairs in fours, fours in eights, all in one word at a time.
     """
