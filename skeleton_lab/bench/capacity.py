@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from skeleton_lab.bench.job import Subject
 from skeleton_lab.bench.meters import KeptBytes, LiveBytes, tensor_bytes
@@ -141,7 +142,7 @@ def fits_on_gpu(subject: Subject, clips: int) -> bool:
     """
     trial = subject.with_forward_batch(clips)
     try:
-        batch = trial.random_clips(clips)
+        batch: tuple[Tensor, ...] = trial.random_clips(clips)
         for _ in range(2):
             trial.step(*batch)
         torch.cuda.synchronize(subject.device)
@@ -150,7 +151,7 @@ def fits_on_gpu(subject: Subject, clips: int) -> bool:
         if not is_out_of_memory(error):
             raise
         fitted = False
-    batch = None  # the failed step's tensors hang on its traceback, gone with the except clause
+    batch = ()  # the failed step's tensors hang on its traceback, gone with the except clause
     if subject.optimizer is not None:
         subject.optimizer.zero_grad(set_to_none=True)
     gc.collect()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 
 import torch
@@ -75,7 +75,7 @@ class Subject:
     device: torch.device
     precision: Precision
     model: nn.Module
-    run: nn.Module
+    run: Callable[[Tensor], Tensor]
     optimizer: torch.optim.Optimizer | None
 
     @property

@@ -41,6 +41,8 @@ class GraphBlock(nn.Module):
     linear, so the neighbours are gathered first, while channels are few.
     """
 
+    adjacency: Tensor
+
     def __init__(self, in_channels: int, channels: int, adjacency: Tensor, stride: int, kernel: int = 5) -> None:
         super().__init__()
         subsets = len(adjacency)

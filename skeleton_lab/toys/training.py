@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -23,6 +24,18 @@ from skeleton_lab.train.config import device_index, natural, positive, real
 from skeleton_lab.train.device import Precision, choose_device, choose_precision
 
 WEIGHT_DECAY = 0.01
+
+
+class Labelled(Protocol):
+    """A data set of (clip (C, T, V, M) float32, class index) pairs."""
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The class index of every clip, (N,) int64."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> tuple[Any, int]: ...
 
 
 @dataclass(frozen=True)
@@ -63,10 +76,10 @@ def read_options(description: str, defaults: Options) -> Options:
     return Options(**vars(parser.parse_args()))
 
 
-def run(options: Options, dataset: Callable[..., Dataset], build: Callable[[int], nn.Module]) -> float:
+def run(options: Options, dataset: Callable[..., Labelled], build: Callable[[int], nn.Module]) -> float:
     """Train a baseline and return its top-1 accuracy on the test split, a share.
 
-    dataset: (path, split, transform=...) -> Dataset of (clip (C, T, V, M) float32, class index), with `.labels` (N,).
+    dataset: (path, split, transform=...) -> a `Labelled` data set.
     build: number of classes -> model (N, C, T, V, M) -> (N, classes).
 
     Raises:
@@ -109,7 +122,9 @@ def fit(model: nn.Module, loader: DataLoader, precision: Precision, options: Opt
         UserError: the loss is not finite.
     """
     device = next(model.parameters()).device
-    total_steps = min(options.epochs * len(loader), options.max_steps or math.inf)
+    total_steps = options.epochs * len(loader)
+    if options.max_steps:
+        total_steps = min(total_steps, options.max_steps)
     optimizer = torch.optim.AdamW(model.parameters(), lr=options.lr, weight_decay=WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, total_steps)
     scaler = precision.scaler()
@@ -154,9 +169,9 @@ def evaluate(model: nn.Module, loader: DataLoader, precision: Precision) -> int:
     return correct
 
 
-def _loader(dataset: Dataset, options: Options, device: torch.device, train: bool) -> DataLoader:
+def _loader(dataset: Labelled, options: Options, device: torch.device, train: bool) -> DataLoader:
     workers = options.num_workers
     if workers is None:
         workers = 0 if device.type == "cpu" else min(4, os.cpu_count() or 1)
-    return DataLoader(dataset, options.batch_size, shuffle=train, drop_last=train, num_workers=workers,
+    return DataLoader(cast(Dataset, dataset), options.batch_size, shuffle=train, drop_last=train, num_workers=workers,
                       pin_memory=device.type == "cuda", persistent_workers=train and workers > 0)
