@@ -8,8 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.operators import Norm
-from model.temporal_rows import BranchOptions, TemporalRows, TemporalShape, evaluate_branches
+from model.temporal_rows import BranchOptions, StridedLinearNorm, TemporalRows, TemporalShape, evaluate_branches
 from model.windows import maps_to_rows, rows_to_maps
 from skeleton_lab.layers import MultiScaleTemporalConv
 from skeleton_lab.norm import Moments, folded, update_running
@@ -41,19 +40,20 @@ class TemporalRowsConv(MultiScaleTemporalConv):
         identity = isinstance(self.residual, nn.Identity)
         options = BranchOptions(TemporalShape(frames, bodies * joints, self.stride, self.width), DILATIONS, identity,
                                 self.activation, self.branches[0][1].eps)
-        residual = None if identity else self._residual_rows(options.shape.every_stride(rows))
+        residual = None if identity else self._residual_rows(rows, options.shape)
         run = self._train if self.branches[0][1].training else self._evaluate
         return rows_to_maps(run(rows, residual, options), bodies, joints)
 
-    def _residual_rows(self, rows: Tensor) -> Tensor:
-        """Return the residual's 1x1 convolution and batch norm of rows (T'*B*V, C_in)."""
+    def _residual_rows(self, rows: Tensor, shape: TemporalShape) -> Tensor:
+        """Return the residual's strided 1x1 convolution and batch norm of rows (T*B*V, C_in)."""
         weight, bias, norm = self.residual.conv.weight.flatten(1), self.residual.conv.bias, self.residual.bn
         if not norm.training:
             scale, shift = folded([norm])
-            return F.linear(rows, (weight * scale.unsqueeze(1)).to(rows.dtype), (bias * scale + shift).to(rows.dtype))
-        rows = F.linear(rows, weight.to(rows.dtype), bias.to(rows.dtype))
-        out, *moments = Norm.apply(rows, norm.weight, norm.bias, norm.eps)
-        update_running([norm], Moments(*moments), len(out))
+            weight, bias = weight * scale.unsqueeze(1), bias * scale + shift
+            return F.linear(shape.every_stride(rows), weight.to(rows.dtype), bias.to(rows.dtype))
+        out, *moments = StridedLinearNorm.apply(rows, weight.to(rows.dtype), bias, norm.weight, norm.bias, shape,
+                                                norm.eps)
+        update_running([norm], Moments(*moments), len(out), left_out=bias)
         return out
 
     def _train(self, rows: Tensor, residual: Tensor | None, options: BranchOptions) -> Tensor:

@@ -42,11 +42,11 @@ class TemporalShape:
         return -(-self.frames // self.stride)
 
     def shifted(self, offset: int) -> tuple[slice, slice]:
-        """Return (frames out, frames in): those that a tap `offset` frames away connects."""
+        """Return (frames out, frames in): those that a tap `offset` frames away connects; none in a short clip."""
         first = max(0, -(offset // self.stride))
         last = min(self.frames_out - 1, (self.frames - 1 - offset) // self.stride)
-        start = first * self.stride + offset
-        return slice(first, last + 1), slice(start, start + (last - first) * self.stride + 1, self.stride)
+        count, start = max(0, last - first + 1), first * self.stride + offset
+        return slice(first, first + count), slice(start, start + count * self.stride, self.stride)
 
     def of(self, rows: Tensor) -> Tensor:
         """View rows (T*P, C), or (T'*P, C), by frames: (T, P, C)."""
@@ -151,7 +151,43 @@ class TemporalRows(torch.autograd.Function):
                 shape.of(grad_x)[::shape.stride] += shape.of(torch.mm(grads[-1], plain))
         grad_norms = (_gather(branches, "grad_weight"), _gather(branches, "grad_bias"),
                       _gather(ends, "grad_weight"), _gather(ends, "grad_bias"))
-        return (grad_x, grad if ctx.has_residual else None, None, ctx.left_out, grad_weight1, *grad_norms, *grad_kernels)
+        grad_residual = grad if ctx.has_residual else None
+        return grad_x, grad_residual, None, ctx.left_out, grad_weight1, *grad_norms, *grad_kernels
+
+
+class StridedLinearNorm(torch.autograd.Function):
+    """batch norm(linear map of every stride-th frame), training mode: keeps its input only.
+
+    apply(x (T*P, C_in), weight (C_out, C_in), bias (C_out), norm weight (C_out), norm bias (C_out), shape, eps)
+        -> (output (T'*P, C_out), mean (C_out), var (C_out)). The bias is left out, and has a gradient of zero.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, norm_weight: Tensor, norm_bias: Tensor,
+                shape: TemporalShape, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+        with without_autocast(x):
+            mixed, moments = _product_and_moments(shape.every_stride(x), weight)
+            norm = RowNorm(norm_weight, norm_bias, moments, eps)
+            for piece in row_pieces(mixed):
+                norm.apply(mixed[piece], out=mixed[piece])
+        ctx.save_for_backward(x, weight, norm_weight, norm_bias, *moments)
+        ctx.mark_non_differentiable(*moments)
+        ctx.shape, ctx.eps = shape, eps
+        return mixed, *moments
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor, *_: Tensor | None) -> tuple[Tensor | None, ...]:
+        x, weight, norm_weight, norm_bias, *moments = ctx.saved_tensors
+        shape = ctx.shape
+        with without_autocast(x):
+            seen = shape.every_stride(x)
+            norm = RowNorm(norm_weight, norm_bias, Moments(*moments), ctx.eps)
+            grad = _through_norm(norm, grad.to(x.dtype).clone(), torch.mm(seen, weight.t()))
+            grad_x = torch.zeros_like(x)
+            shape.of(grad_x)[::shape.stride] = shape.of(torch.mm(grad, weight))
+            grad_weight = torch.mm(grad.t(), seen)
+        return grad_x, grad_weight, torch.zeros_like(norm.mean), norm.grad_weight, norm.grad_bias, None, None
 
 
 def _product_and_moments(x: Tensor, weight: Tensor) -> tuple[Tensor, Moments]:
@@ -220,11 +256,11 @@ def _shifted_rows(rows: Tensor, offset: int, shape: TemporalShape) -> tuple[slic
 
 def _max_pool(active: Tensor, shape: TemporalShape) -> Tensor:
     """Return the maximum of each frame, a stride apart, and its two neighbours (ends have one)."""
-    pooled = shape.every_stride(active).clone()
+    pooled = shape.every_stride(active)
     for offset in POOL_OFFSETS:
         if offset:
             to, source = _shifted_rows(active, offset, shape)
-            pooled[to] = torch.maximum(pooled[to], source)
+            pooled = torch.cat([pooled[:to.start], torch.maximum(pooled[to], source), pooled[to.stop:]])
     return pooled
 
 
