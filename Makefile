@@ -10,10 +10,10 @@ READY  := $(VENV)/.ready
 TEST   := OMP_NUM_THREADS=1 $(RUN) -m pytest tests -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint clean
+.PHONY: help setup demo test images smoke-images lint clean
 
 help:  ## Show these targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 setup: $(READY)  ## Make the virtual environment .venv with everything the lab and its tests need
 
@@ -28,6 +28,16 @@ demo: $(READY)  ## Generate data, train CTR-GCN's joint and bone streams, test, 
 
 test: $(READY)  ## Run the test suite
 	$(TEST)
+
+# Words for docker build, such as BUILD="--network=host --build-arg BASE_IMAGE=...".
+BUILD ?=
+
+images:  ## Build the Docker images skeleton-lab:ctrgcn and skeleton-lab:msg3d
+	docker build $(BUILD) -t skeleton-lab:ctrgcn -f ctrgcn.docker .
+	docker build $(BUILD) -t skeleton-lab:msg3d -f msg3d.docker .
+
+smoke-images: $(READY)  ## Try out the built images: contents, each model's job, docker stop
+	$(RUN) -m pytest tests/docker -v
 
 lint: $(READY)  ## Check style
 	$(VENV)/bin/ruff check .
