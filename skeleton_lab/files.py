@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from skeleton_lab.errors import UserError
+
+_PART = re.compile(r"\..+\.(\d+)\.part")  # how `replacing` names its temporary files; the number is the process's
 
 
 @contextmanager
@@ -30,6 +33,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
         with open(temporary, "rb+") as written:
             os.fsync(written.fileno())
         os.replace(temporary, target)
+        _flush_folder(target.parent)
     except OSError as error:
         raise UserError(f"{target}: cannot write it ({error.strerror or error}); check the folder's "
                         "permissions and free space, or choose another place") from error
@@ -38,13 +42,47 @@ def replacing(path: str | Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def sweep_parts(folder: str | Path) -> list[Path]:
+    """Delete the temporary files that killed processes left in `folder` and below; return their paths.
+
+    Those of processes that still run are left alone.
+    """
+    swept = []
+    for path in Path(folder).rglob(".*.part"):
+        name = _PART.fullmatch(path.name)
+        if name and path.is_file() and (int(name[1]) == os.getpid() or not _runs(int(name[1]))):
+            path.unlink(missing_ok=True)
+            swept.append(path)
+    return swept
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True  # somebody else's
+    return True
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make a move in `folder` last through a power cut, where the file system can."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Write `text` (UTF-8) to `path`, atomically."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_bytes(path: str | Path, content: bytes) -> None:
+def write_bytes(path: str | Path, content: bytes | memoryview) -> None:
     """Write `content` to `path`, atomically."""
     with replacing(path) as temporary:
         temporary.write_bytes(content)

@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
-_CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["tests.preload"])
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(["tests.preload"])
 DIED = "died"  # what a process yields that ended without a result
 
 
@@ -36,10 +36,10 @@ def try_ranks(size: int, function: Callable[..., Any], *args: Any, timeout_s: fl
     port = free_port()
     started = []
     for rank in range(size):
-        ours, theirs = _CONTEXT.Pipe(duplex=False)
+        ours, theirs = CONTEXT.Pipe(duplex=False)
         environment = {"RANK": rank, "WORLD_SIZE": size, "LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": size,
                        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": 1}
-        process = _CONTEXT.Process(target=_serve, args=(theirs, environment, function, args))
+        process = CONTEXT.Process(target=_serve, args=(theirs, environment, function, args))
         process.start()
         theirs.close()
         started.append((process, ours))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import zipfile
@@ -14,7 +15,7 @@ import torch
 from torch import nn
 
 from skeleton_lab.errors import UserError
-from skeleton_lab.files import replacing
+from skeleton_lab.files import replacing, write_bytes
 from skeleton_lab.train.workdir import PREVIOUS_STATE, STATE, WorkDir
 
 _SHOWN_KEYS = 4
@@ -27,12 +28,16 @@ def read_torch_file(path: str | Path) -> Any:
         UserError: the file is missing, damaged, or holds more than tensors and plain data.
     """
     try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:  # torch itself does not compare the checksums
+                if archive.testzip():
+                    raise zipfile.BadZipFile("its content does not match its checksums")
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; check the path") from None
     except pickle.UnpicklingError:
         raise UserError(f"{path}: holds more than tensors and plain data, or is damaged; it was not loaded") from None
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except Exception as error:  # a damaged file makes torch raise nearly anything
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(f"{path}: cannot read it as weights ({reason}); is the file complete?") from None
 
@@ -44,9 +49,20 @@ def unprefixed(state: Mapping[str, Any]) -> OrderedDict[str, Any]:
 
 def save_weights(model: nn.Module, path: Path) -> None:
     """Write an ordered mapping from key to CPU tensor, as upstream's tools read it."""
-    weights = OrderedDict((key, value.detach().cpu()) for key, value in unprefixed(model.state_dict()).items())
-    with replacing(path) as temporary:
-        torch.save(weights, temporary)
+    write_torch_file(path, OrderedDict((key, value.detach().cpu())
+                                       for key, value in unprefixed(model.state_dict()).items()))
+
+
+def write_torch_file(path: Path, content: Any) -> None:
+    """Write a torch file, atomically.
+
+    Raises:
+        UserError: the file cannot be written, because the disk is full for instance (torch's own writer would say so
+            in a traceback).
+    """
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    write_bytes(path, buffer.getbuffer())
 
 
 def load_weights(model: nn.Module, path: str | Path, ignore: Sequence[str], ignore_exact: bool,
@@ -101,8 +117,13 @@ def _listed(items: Sequence[str], most: int = _SHOWN_KEYS) -> str:
 def save_state(state: Mapping[str, Any], work_dir: WorkDir) -> None:
     """Write the training state; the one before is kept until the new one is complete on disk."""
     current = work_dir.path / STATE
+    buffer = io.BytesIO()
+    torch.save(dict(state), buffer)
     with replacing(current) as temporary:
-        torch.save(dict(state), temporary)
+        with open(temporary, "wb") as file:
+            file.write(buffer.getbuffer())
+            file.flush()
+            os.fsync(file.fileno())
         if current.exists():
             os.replace(current, work_dir.path / PREVIOUS_STATE)
 

@@ -213,6 +213,9 @@ def _complete(config: Config) -> None:
     if config.batch_size % config.forward_batch_size:
         raise UserError(f"--forward-batch-size {config.forward_batch_size} does not divide --batch-size "
                         f"{config.batch_size}; choose one of its divisors")
+    if set(config.model_saved_name) & set("/\\{}\0"):
+        raise UserError(f"--model-saved-name {config.model_saved_name!r}: expected the beginning of a file name; the "
+                        "folder is that of --work-dir")
     if config.resume and config.overwrite:
         raise UserError("--resume and --overwrite contradict each other; choose one")
     for phase in ("train_feeder_args", "test_feeder_args"):

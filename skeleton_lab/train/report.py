@@ -39,6 +39,13 @@ def write_sample_lists(right: Path, wrong: Path, predicted: NDArray[np.integer],
     _write_csv(wrong, ((int(i), int(predicted[i]), int(labels[i])) for i in missed))
 
 
+def write_batch(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
+    """Write a batch of training as `.npz`, for replay: `numpy.load(path)["data"]` is what the model was given."""
+    with replacing(path) as temporary:
+        with open(temporary, "wb") as file:
+            np.savez(file, **arrays)
+
+
 def write_history(path: Path, history: Sequence[dict[str, Any]]) -> None:
     """Write one row per epoch; figures that an epoch has not are left empty."""
     rows = [[_short(epoch.get(column)) for column in HISTORY_COLUMNS] for epoch in history]

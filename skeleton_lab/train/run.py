@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from skeleton_lab.errors import UserError
 from skeleton_lab.train.config import Config, read_config, save_config
 from skeleton_lab.train.distributed import World, joined, one_voice
+from skeleton_lab.train.mishaps import told
 from skeleton_lab.train.setup import build_model, set_up
 from skeleton_lab.train.spec import TreeSpec
 from skeleton_lab.train.testing import run_test
@@ -25,16 +27,17 @@ def run(spec: TreeSpec, argv: Sequence[str] | None = None) -> int:
         config = read_config(spec, argv)
         if config.phase == "model_size":
             return _print_model(config)
-    with joined(world):
+    with joined(world), told(Path(config.work_dir)):
         work_dir = WorkDir(config.work_dir, config.print_log) if world.is_main else WorkDir.silent(config.work_dir)
         if config.phase == "test":
             if world.is_main:
                 save_config(config, spec, work_dir.path / "config_test.yaml")  # not over a training's config.yaml
             return run_test(set_up(config, spec, work_dir, world))
-        if world.is_main:
-            _claim(work_dir, config, spec)
-            save_config(config, spec, work_dir.path / "config.yaml")
-        return run_training(set_up(config, spec, work_dir, world))
+        with work_dir.claimed():
+            if world.is_main:
+                _make_ready(work_dir, config, spec)
+                save_config(config, spec, work_dir.path / "config.yaml")
+            return run_training(set_up(config, spec, work_dir, world))
 
 
 def _print_model(config: Config) -> int:
@@ -44,8 +47,8 @@ def _print_model(config: Config) -> int:
     return 0
 
 
-def _claim(work_dir: WorkDir, config: Config, spec: TreeSpec) -> None:
-    """Make the work directory this run's own; refuse one that holds another training."""
+def _make_ready(work_dir: WorkDir, config: Config, spec: TreeSpec) -> None:
+    """Delete the training in the work directory if told to; refuse a directory that holds one otherwise."""
     weights = spec.weights_file.format(epoch="*", step="*")
     if config.overwrite:
         checkpoints = (spec.checkpoint_file or "").format(epoch="*", step="*", forward_batch_size="*")

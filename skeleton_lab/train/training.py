@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import pprint
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from skeleton_lab.errors import UserError
-from skeleton_lab.files import replacing
 from skeleton_lab.metrics import top_k_accuracy
 from skeleton_lab.train import report
-from skeleton_lab.train.batches import generator_states, restore_generators
-from skeleton_lab.train.checkpoint import load_state, load_weights, read_torch_file, save_state, save_weights
+from skeleton_lab.train.batches import SeededFetch, generator_states, restore_generators
+from skeleton_lab.train.checkpoint import (
+    load_state,
+    load_weights,
+    read_torch_file,
+    save_state,
+    save_weights,
+    write_torch_file,
+)
 from skeleton_lab.train.config import Config
 from skeleton_lab.train.loop import Means, TrainingDiverged, train_one_epoch
 from skeleton_lab.train.optim import Schedule, make_optimizer, set_learning_rate
 from skeleton_lab.train.setup import Setup, copy_sources, is_debug, open_part
 from skeleton_lab.train.signals import StopRequest
 from skeleton_lab.train.testing import Outputs, compute_for, evaluate_part, progress_of
-from skeleton_lab.train.workdir import BEST_WEIGHTS
+from skeleton_lab.train.workdir import BEST_WEIGHTS, DIVERGED_BATCH
 
 # Settings that may change between a run and its resumption without making it another run.
 _FREE_TO_CHANGE = {"work_dir", "config", "phase", "num_epoch", "num_worker", "device", "print_log", "log_interval",
@@ -118,7 +126,8 @@ class Training:
     def close(self) -> None:
         """Close the TensorBoard writers."""
         for writer in set(self.writers.values()):
-            writer.close()
+            with suppress(OSError):  # on a full disk the run has ended with that error already
+                writer.close()
 
     def _train_epoch(self) -> dict[str, float]:
         """Train the rest of the epoch; return its row of the history."""
@@ -290,8 +299,8 @@ class Training:
                     "_last_lr": [lr]}
         name = self.spec.checkpoint_file.format(epoch=number, step=self.step,
                                                 forward_batch_size=self.config.forward_batch_size)
-        with replacing(self.work_dir.path / name) as temporary:
-            torch.save({"epoch": number, "optimizer_states": groups, "lr_scheduler_states": schedule}, temporary)
+        write_torch_file(self.work_dir.path / name, {"epoch": number, "optimizer_states": groups,
+                                                     "lr_scheduler_states": schedule})
 
     def _restore_two_file_checkpoint(self, path: str) -> None:
         """Take optimiser and schedule from upstream's or our `--checkpoint` file."""
@@ -348,10 +357,22 @@ class Training:
         if self.world.is_main:
             self.writers[part].add_scalar(tag, value, step)
 
-    def _diverged(self, reason: str, batch: int, lr: float) -> UserError:
-        indices = [index for request in self.train_part.batches.requests(batch) for index in request.indices]
+    def _diverged(self, reason: str, batch: int, lr: float) -> TrainingDiverged:
+        """Save the batch for replay; return the error that names its samples."""
+        step = self.epoch * len(self.train_part.batches) + batch + 1
+        requests = self.train_part.batches.requests(batch)
+        indices = [index for request in requests for index in request.indices]
         names = self.train_part.names  # once, where a feeder repeats its samples
-        names = ", ".join(str(names[i % len(names)]) for i in indices[:8])
-        return TrainingDiverged(f"{reason} in epoch {self.epoch + 1}, batch {batch + 1} (learning rate {lr:g}, samples "
-                                f"{names}{', ...' if len(indices) > 8 else ''}); the state of the last whole epoch is "
-                                "kept: lower --base-lr or check the data, then --resume or start afresh")
+        names = [str(names[i % len(names)]) for i in indices]
+        if self.world.is_main:
+            parts = [SeededFetch(self.train_part.feeder).__getitems__(request) for request in requests]
+            data, labels = (torch.cat(tensors).numpy() for tensors in list(zip(*parts, strict=True))[:2])
+            report.write_batch(self.work_dir.path / DIVERGED_BATCH, {
+                "data": data, "labels": labels, "indices": np.array(indices), "names": np.array(names),
+                "epoch": np.array(self.epoch + 1), "step": np.array(step), "learning_rate": np.array(lr)})
+        self.world.wait()  # the others end the run
+        shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+        return TrainingDiverged(
+            f"{reason} in epoch {self.epoch + 1}, batch {batch + 1}, step {step} (learning rate {lr:g}, samples "
+            f"{shown}); the batch is in {self.work_dir.path / DIVERGED_BATCH}, the last saved state is kept: check the "
+            "data and --resume, or start afresh with a lower --base-lr")

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from skeleton_lab.errors import UserError
+from skeleton_lab.files import sweep_parts
 
 STATE = "training_state.pt"
 PREVIOUS_STATE = "training_state.previous.pt"
 BEST_WEIGHTS = "best.pt"
+DIVERGED_BATCH = "diverged_batch.npz"
+_LOCK = ".lock"
 
 
 class WorkDir:
@@ -23,9 +29,9 @@ class WorkDir:
     """
 
     # What a training leaves behind; `--overwrite` deletes these and nothing else.
-    _OWN_FILES = (STATE, PREVIOUS_STATE, BEST_WEIGHTS, "*.part", "log.txt", "config.yaml", "curves.png", "history.csv",
-                  "epoch*_test_*", "confusion_matrix.png", "*_right.txt", "*_wrong.txt", "right-samples.txt",
-                  "wrong-samples.txt", ".*.part")
+    _OWN_FILES = (STATE, PREVIOUS_STATE, BEST_WEIGHTS, DIVERGED_BATCH, "log.txt", "config.yaml", "curves.png",
+                  "history.csv", "epoch*_test_*", "confusion_matrix.png", "*_right.txt", "*_wrong.txt",
+                  "right-samples.txt", "wrong-samples.txt")
 
     def __init__(self, path: str | Path, log_to_file: bool = True) -> None:
         """Make the folder.
@@ -52,6 +58,27 @@ class WorkDir:
         work_dir.path, work_dir.log_to_file, work_dir._speaks = Path(path), False, False
         return work_dir
 
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Keep other trainings out of the folder for the block; sweep up what killed ones left half-written.
+
+        Raises:
+            UserError: another process trains here.
+        """
+        if not self._speaks:
+            yield
+            return
+        with open(self.path / _LOCK, "w") as lock:
+            try:
+                fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # ends with this process
+            except BlockingIOError:
+                raise UserError(f"{self.path}: another process is training here; wait for it, stop it, or choose "
+                                "another --work-dir") from None
+            except OSError:
+                pass  # a file system without locks
+            sweep_parts(self.path)
+            yield
+
     def holds_training(self, weights_pattern: str) -> bool:
         """Whether a training has left states or weights (a glob pattern) here."""
         patterns = (STATE, PREVIOUS_STATE, BEST_WEIGHTS, weights_pattern)
@@ -73,5 +100,11 @@ class WorkDir:
         if to_terminal and self._speaks:
             print(text, flush=True)
         if self.log_to_file:
-            with open(self.path / "log.txt", "a", encoding="utf-8") as log:
-                log.write(f"[ {time.asctime()} ] {text}\n")
+            path = self.path / "log.txt"
+            try:
+                with open(path, "a", encoding="utf-8") as log:
+                    log.write(f"[ {time.asctime()} ] {text}\n")
+            except OSError as error:
+                reason = error.strerror if self.path.is_dir() else "the work directory is gone"
+                raise UserError(f"{path}: cannot write the log ({reason}); make room or mend the folder, then go on "
+                                "with --resume") from error

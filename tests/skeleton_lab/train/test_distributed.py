@@ -177,6 +177,8 @@ def test_a_loss_that_is_no_number_stops_all(tmp_path):
     assert [end.returncode for end in ends] == [2, 2]
     told = "".join(end.stderr for end in ends)
     assert told.count("error: ") == 1 and "loss became nan in epoch 1, batch 3" in told
+    batch = np.load(tmp_path / "diverged_batch.npz")
+    assert batch["data"].shape[0] == 6 and all(name in told for name in batch["names"])
 
 
 def test_a_killed_process_ends_the_others_in_one_line(tmp_path):

@@ -239,3 +239,31 @@ def test_an_unwritable_work_directory(toy, tmp_path):
     (tmp_path / "file").write_text("")
     done = toy(tmp_path / "file" / "work")
     assert done.returncode == 2 and "--work-dir" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_batch_that_diverges_is_saved_for_replay(toy, tmp_path):
+    done = toy(tmp_path, "--model-args", "explode_at=7")
+    assert done.returncode == 2
+    assert "loss became nan in epoch 2, batch 3, step 7 (learning rate 0.1, samples clip_" in done.stderr
+    assert f"the batch is in {tmp_path / 'diverged_batch.npz'}" in done.stderr
+    batch = np.load(tmp_path / "diverged_batch.npz")
+    assert (int(batch["epoch"]), int(batch["step"]), float(batch["learning_rate"])) == (2, 7, 0.1)
+    assert [f"clip_{index}" for index in batch["indices"]] == batch["names"].tolist()
+    assert all(name in done.stderr for name in batch["names"])
+    assert batch["data"].shape == (6, 3, 4, 2, 1) and batch["data"].dtype == np.float32
+    np.testing.assert_array_equal(batch["labels"], batch["indices"] % 3)
+
+
+def test_the_saved_batch_is_what_the_model_was_given(toy, tmp_path):
+    """The model prints the sum of what it is given before it fails; the noise in it is drawn anew each time."""
+    done = toy(tmp_path, "--model", "toy_model_plain.Exploding")
+    assert done.returncode == 2
+    data = torch.from_numpy(np.load(tmp_path / "diverged_batch.npz")["data"])
+    assert f"given: {data.double().sum().item()}\n" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["../elsewhere", "a/b", "{x}", "a\\b"])
+def test_a_prefix_that_is_no_file_name(toy, tmp_path, name):
+    done = toy(tmp_path / "work", "--model-saved-name", name)
+    assert done.returncode == 2 and "expected the beginning of a file name" in done.stderr
+    assert not (tmp_path / "work").exists()

@@ -1,17 +1,18 @@
-"""Feeders of the toy tree in which something goes wrong in the second of two processes, at a certain place."""
+"""Feeders of the toy tree in which something goes wrong at a certain clip, of several processes in the second."""
 
 import os
+import shutil
 import signal
 
 import toy_feeder
 
 from skeleton_lab.errors import UserError
 
-CLIPS_OF_A_PROCESS_IN_AN_EPOCH = 12
+CLIPS = 24
 
 
 class _Counting(toy_feeder.Feeder):
-    """Calls `happen` in the second process as it is asked for the third clip of its second epoch of training."""
+    """Calls `happen` as the last process is asked for the third clip of its second epoch of training."""
 
     def __init__(self, **options) -> None:
         super().__init__(**options)
@@ -19,7 +20,8 @@ class _Counting(toy_feeder.Feeder):
 
     def __getitem__(self, index: int):
         self.asked += 1
-        if os.environ.get("RANK") == "1" and self.asked == CLIPS_OF_A_PROCESS_IN_AN_EPOCH + 3:
+        rank, size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+        if rank == size - 1 and self.asked == CLIPS // size + 3:
             self.happen()
         return super().__getitem__(index)
 
@@ -46,3 +48,14 @@ class Killed(_Counting):
 
     def happen(self) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Vanishing(_Counting):
+    """Somebody deletes the work directory."""
+
+    def __init__(self, work_dir: str = "", **options) -> None:
+        super().__init__(**options)
+        self.work_dir = work_dir
+
+    def happen(self) -> None:
+        shutil.rmtree(self.work_dir)

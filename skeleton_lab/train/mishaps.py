@@ -1,0 +1,67 @@
+"""What befalls a run from outside, in one line instead of a traceback."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from skeleton_lab.errors import UserError
+
+_FULL_OR_BROKEN = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ESTALE}
+_NO_SHARED_MEMORY = ("out of shared memory", "unable to allocate shared memory", "unable to write to file </torch_")
+
+
+@contextmanager
+def told(work_dir: Path) -> Iterator[None]:
+    """Turn a full disk, used-up GPU memory and used-up shared memory within the block into a `UserError`."""
+    try:
+        with _quiet_threads(work_dir):
+            yield
+    except OSError as error:
+        reason = _disk_trouble(error, work_dir)
+        if not reason:
+            raise
+        path = os.fsdecode(error.filename or work_dir)
+        raise UserError(f"{path}: cannot write there any more ({reason}); the last saved state is kept: make room or "
+                        "mend the folder, then go on with --resume") from error
+    except torch.cuda.OutOfMemoryError as error:
+        raise UserError(f"the GPU's memory does not suffice ({str(error).split('. ')[0]}); use a smaller "
+                        "--forward-batch-size or --test-batch-size, --half or --memory-friendly") from error
+    except RuntimeError as error:
+        if not any(part in str(error).lower() for part in _NO_SHARED_MEMORY):
+            raise
+        raise UserError("the loader processes have no shared memory left; give the container more (docker run "
+                        "--shm-size=8g), or use fewer of them (--num-worker 0 needs none)") from error
+
+
+def _disk_trouble(error: BaseException | None, work_dir: Path) -> str:
+    """Return what is wrong with the disk or the work directory, or "" if `error` is something else."""
+    if not isinstance(error, OSError):
+        return ""
+    inside = bool(error.filename) and work_dir in Path(os.fsdecode(error.filename)).parents
+    if error.errno == errno.ENOENT and inside and not work_dir.exists():
+        return "the work directory is gone"
+    return error.strerror or "" if error.errno in _FULL_OR_BROKEN else ""
+
+
+@contextmanager
+def _quiet_threads(work_dir: Path) -> Iterator[None]:
+    """Print no traceback of TensorBoard's writing thread about the disk: it passes the error on to the main one."""
+    before = threading.excepthook
+
+    def hook(ended: Any) -> None:
+        if not _disk_trouble(ended.exc_value, work_dir):
+            before(ended)
+
+    threading.excepthook = hook
+    try:
+        yield
+    finally:
+        threading.excepthook = before
