@@ -45,7 +45,7 @@ def run_test(setup: Setup) -> int:
     part = open_part(setup, training=False)
     setup.work_dir.log(f"Model:   {config.model}.")
     setup.work_dir.log(f"Weights: {config.weights}.")
-    outputs = Outputs(1, scores=config.save_score, lists_of=Path(config.weights), picture=True)
+    outputs = Outputs(1, scores=config.save_score, lists_of=Path(config.weights).resolve(), picture=True)
     evaluation = evaluate_part(setup, part, compute_for(setup), outputs)
     setup.work_dir.log(f"Tested {len(evaluation.labels)} clips in {evaluation.seconds:.1f} s "
                        f"({len(evaluation.labels) / evaluation.seconds:.0f} clips/s).")
