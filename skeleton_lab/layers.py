@@ -6,7 +6,7 @@ so that their checkpoints load unchanged.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -16,8 +16,6 @@ from skeleton_lab.norm import Moments, folded, update_running
 from skeleton_lab.pointwise import PointwiseNorm, pointwise, strided_frames
 from skeleton_lab.precision import working_dtype
 from skeleton_lab.temporal import BranchPlan, TemporalBranches, folded_branches
-
-Evaluator = Callable[[Tensor], Tensor]
 
 
 def init_he_fan_out(conv: nn.Conv2d) -> None:
@@ -74,21 +72,16 @@ def conv_norm(x: Tensor, conv: nn.Conv2d, norm: nn.BatchNorm2d, stride: int = 1,
     In evaluation mode the norm is folded into the convolution.
     """
     dtype = working_dtype(x)
+    x = x.to(dtype)
     if not norm.training:
-        return conv_norm_evaluator(dtype, conv, norm, stride, time_axis)(x)
-    out, *moments = PointwiseNorm.apply(x.to(dtype), conv.weight.flatten(1).to(dtype), conv.bias, norm.weight,
-                                        norm.bias, norm.eps, stride, time_axis)
+        scale, shift = folded([norm])
+        weight = (conv.weight.flatten(1) * scale.unsqueeze(1)).to(dtype)
+        bias = (conv.bias * scale + shift).to(dtype)
+        return pointwise(weight, strided_frames(x, stride, time_axis)).add_(bias.view(-1, 1, 1))
+    out, *moments = PointwiseNorm.apply(x, conv.weight.flatten(1).to(dtype), conv.bias, norm.weight, norm.bias,
+                                        norm.eps, stride, time_axis)
     update_running([norm], Moments(*moments), out.numel() // out.shape[1], left_out=conv.bias)
     return out
-
-
-def conv_norm_evaluator(dtype: torch.dtype, conv: nn.Conv2d, norm: nn.BatchNorm2d, stride: int = 1,
-                        time_axis: int = 2) -> Evaluator:
-    """Fold an evaluation-mode norm into its 1x1 convolution; return the function of x, which works in `dtype`."""
-    scale, shift = folded([norm])
-    weight = (conv.weight.flatten(1) * scale.unsqueeze(1)).to(dtype)
-    bias = (conv.bias * scale + shift).to(dtype).view(-1, 1, 1)
-    return lambda x: pointwise(weight, strided_frames(x.to(dtype), stride, time_axis)).add_(bias)
 
 
 class PointwiseConvNorm(nn.Module):
@@ -106,10 +99,6 @@ class PointwiseConvNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return conv_norm(x, self.conv, self.bn, self.stride, self.time_axis)
-
-    def evaluator(self, dtype: torch.dtype) -> Evaluator:
-        """Return the function of x that evaluation mode is, with the norm folded in once."""
-        return conv_norm_evaluator(dtype, self.conv, self.bn, self.stride, self.time_axis)
 
 
 class MultiScaleTemporalConv(nn.Module):
@@ -144,9 +133,9 @@ class MultiScaleTemporalConv(nn.Module):
 
     def forward(self, x: Tensor, shortcut: Tensor | None = None) -> Tensor:
         """Return the branches plus the residual, or plus `shortcut` where this unit has none of its own."""
-        if not self.branches[0][1].training:
-            return self.evaluator(working_dtype(x))(x, shortcut)
-        return self._train_branches(x, shortcut if self.residual is None else self.residual(x))
+        if self.residual is not None:
+            shortcut = self.residual(x)
+        return (self._train if self.branches[0][1].training else self._evaluate)(x, shortcut)
 
     def _norms(self) -> tuple[list[nn.BatchNorm2d], list[nn.BatchNorm2d]]:
         """Return each branch's norm in front of its ReLU (the last has none), and each branch's last norm."""
@@ -154,7 +143,7 @@ class MultiScaleTemporalConv(nn.Module):
         convolved = [branch[3].bn for branch in self.branches[:-2]]
         return firsts[:-1], [*convolved, self.branches[-2][4], firsts[-1]]
 
-    def _train_branches(self, x: Tensor, shortcut: Tensor | None) -> Tensor:
+    def _train(self, x: Tensor, shortcut: Tensor | None) -> Tensor:
         dtype = working_dtype(x)
         pointwise = [branch[0] for branch in self.branches]
         convs = [branch[3].conv for branch in self.branches[:-2]]
@@ -171,29 +160,22 @@ class MultiScaleTemporalConv(nn.Module):
         update_running(norms2, Moments(*moments[2:]), out.numel() // out.shape[1], left_out=left_out)
         return out
 
-    def evaluator(self, dtype: torch.dtype) -> Callable[[Tensor, Tensor | None], Tensor]:
-        """Return the function of x and shortcut that evaluation mode is, with the norms folded in once."""
+    def _evaluate(self, x: Tensor, shortcut: Tensor | None) -> Tensor:
+        dtype = working_dtype(x)
         pointwise = [branch[0] for branch in self.branches]
         norms1, norms2 = self._norms()
         scale, shift = folded([*norms1, norms2[-1]])
-        weight = (torch.cat([conv.weight for conv in pointwise]).flatten(1) * scale.unsqueeze(1)).to(dtype)
-        bias = (torch.cat([conv.bias for conv in pointwise]) * scale + shift).to(dtype)
+        weight = torch.cat([conv.weight for conv in pointwise]).flatten(1) * scale.unsqueeze(1)
+        bias = torch.cat([conv.bias for conv in pointwise]) * scale + shift
         seconds = []
         for branch, norm in zip(self.branches[:-2], norms2[:-2], strict=True):
             conv, (scale, shift) = branch[3].conv, folded([norm])
             seconds.append(((conv.weight * scale.view(-1, 1, 1, 1)).to(dtype), (conv.bias * scale + shift).to(dtype)))
-        scale, shift = (vector.to(dtype) for vector in folded(norms2[-2:-1]))
-        own = None
-        if self.residual is not None:
-            own = self.residual if isinstance(self.residual, nn.Identity) else self.residual.evaluator(dtype)
-
-        def evaluate(x: Tensor, shortcut: Tensor | None = None) -> Tensor:
-            out = folded_branches(x.to(dtype), self.plan, (weight, bias), seconds, (scale, shift))
-            shortcut = shortcut if own is None else own(x)
-            out = out if shortcut is None else out.add_(shortcut)
-            return out.relu_() if self.plan.activation else out
-
-        return evaluate
+        scale, shift = folded(norms2[-2:-1])
+        out = folded_branches(x.to(dtype), self.plan, (weight.to(dtype), bias.to(dtype)), seconds,
+                              (scale.to(dtype), shift.to(dtype)))
+        out = out if shortcut is None else out.add_(shortcut)
+        return out.relu_() if self.plan.activation else out
 
 
 def _affine(norms: Sequence[nn.BatchNorm2d]) -> tuple[Tensor, Tensor]:

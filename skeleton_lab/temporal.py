@@ -18,20 +18,11 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from skeleton_lab.norm import (
-    Moments,
-    merge_moments,
-    normalize,
-    normalize_backward,
-    relu_backward,
-    relu_backward_,
-    row_moments,
-)
-from skeleton_lab.pointwise import add_pointwise_weight_grad, body_chunks, pointwise, strided_frames
+from skeleton_lab.norm import Moments, batch_moments, normalize, normalize_backward, relu_backward, relu_backward_
+from skeleton_lab.pointwise import pointwise, pointwise_weight_grad, strided_frames
 from skeleton_lab.precision import without_autocast
 
 POOL_FRAMES = 3
-CACHE_BYTES = 1024 * 1024  # of the input at a time, on a CPU: a convolution's start-up cost wants more than one body
 
 
 @dataclass(frozen=True)
@@ -96,8 +87,9 @@ class TemporalBranches(torch.autograd.Function):
     With an activation it keeps its output too, which the next layer keeps in any case.
 
     apply(x (B, C_in, ...), shortcut to add to the output or None, plan, weight1 (C_out, C_in), bias1 (C_out),
-    norm1 weight and bias (C_out - b), norm2 weight and bias (C_out), bias2 (b * dilations), *temporal weights (b, b, k, 1))
-    -> (output (B, C_out, ...), mean1, var1 (C_out - b), mean2, var2 (C_out)), where b is the width of a branch.
+    norm1 weight and bias (C_out - b), norm2 weight and bias (C_out), bias2 (b * dilations),
+    *temporal weights (b, b, k, 1)) -> (output (B, C_out, ...), mean1, var1 (C_out - b), mean2, var2 (C_out)),
+    where b is the width of a branch.
     """
 
     @staticmethod
@@ -106,21 +98,13 @@ class TemporalBranches(torch.autograd.Function):
                 *kernels: Tensor) -> tuple[Tensor, ...]:
         head, plain = weight1.split(norm1_weight.shape[0])  # the last branch has neither ReLU nor a second layer
         with without_autocast(x):
-            chunks = body_chunks(x, CACHE_BYTES)
-            hidden = x.new_empty(x.shape[0], head.shape[0], *x.shape[2:])
-            rows = []
-            for bodies in chunks:
-                pointwise(head, x[bodies], out=hidden[bodies])
-                rows.append(row_moments(hidden[bodies]))
-            moments1 = merge_moments(rows, hidden[0, 0].numel())
+            hidden = pointwise(head, x)
+            moments1 = batch_moments(hidden)
+            active = normalize(hidden, norm1_weight, norm1_bias, moments1, plan.eps).relu_()
             merged = x.new_empty(x.shape[0], weight1.shape[0], *plan.every_stride(x[:1]).shape[2:])
-            rows = []
-            for bodies in chunks:
-                active = normalize(hidden[bodies], norm1_weight, norm1_bias, moments1, plan.eps).relu_()
-                _convolve(active, plan, kernels, merged[bodies])
-                pointwise(plain, plan.every_stride(x[bodies]), out=merged[bodies, head.shape[0]:])
-                rows.append(row_moments(merged[bodies]))
-            moments2 = merge_moments(rows, merged[0, 0].numel())
+            _convolve(active, plan, kernels, merged)
+            pointwise(plain, plan.every_stride(x), out=merged[:, head.shape[0]:])
+            moments2 = batch_moments(merged)
             out = normalize(merged, norm2_weight, norm2_bias, moments2, plan.eps)
             out = out if shortcut is None else out.add_(shortcut)
             out = out.relu_() if plan.activation else out
@@ -136,17 +120,12 @@ class TemporalBranches(torch.autograd.Function):
         x, hidden, merged, out, weight1, norm1_weight, norm1_bias, norm2_weight, bias1, bias2, *rest = ctx.saved_tensors
         plan, moments1, moments2, kernels = ctx.plan, Moments(*rest[:2]), Moments(*rest[2:4]), rest[4:]
         with without_autocast(x):
-            chunks = body_chunks(x, CACHE_BYTES)
             grad = grad.contiguous() if out is None else relu_backward(grad, out)
             grad_shortcut = grad if ctx.has_shortcut else None
             grad, *grad_norm2 = normalize_backward(grad, merged, norm2_weight, moments2, plan.eps)
-            grad_active = torch.empty_like(hidden)
-            grad_kernels = [torch.zeros_like(kernel) for kernel in kernels]
-            for bodies in chunks:
-                active = normalize(hidden[bodies], norm1_weight, norm1_bias, moments1, plan.eps).relu_()
-                _convolve_backward(grad[bodies], active, merged[bodies], plan, kernels,
-                                   (grad_active[bodies], grad_kernels))
-                relu_backward_(grad_active[bodies], active)
+            active = normalize(hidden, norm1_weight, norm1_bias, moments1, plan.eps).relu_()
+            grad_active, grad_kernels = _convolve_backward(grad, active, merged, plan, kernels)
+            relu_backward_(grad_active, active)
             grad_hidden, *grad_norm1 = normalize_backward(grad_active, hidden, norm1_weight, moments1, plan.eps)
             grad_x, grad_weight1 = _pointwise_backward(grad_hidden, grad, x, weight1, plan)
         return (grad_x, grad_shortcut, None, grad_weight1, torch.zeros_like(bias1), *grad_norm1, *grad_norm2,
@@ -162,23 +141,24 @@ def _convolve(active: Tensor, plan: BranchPlan, kernels: Sequence[Tensor], merge
     slots[len(kernels)].copy_(max_pool_frames(parts[-1], plan))
 
 
-def _convolve_backward(grad: Tensor, active: Tensor, merged: Tensor, plan: BranchPlan, kernels: Sequence[Tensor],
-                       grads: tuple[Tensor, list[Tensor]]) -> None:
-    """Take the gradient of `merged` back: write that of `active`, add those of the kernels (`grads`, in this order)."""
-    grad_active, grad_kernels = grads
+def _convolve_backward(grad: Tensor, active: Tensor, merged: Tensor, plan: BranchPlan,
+                       kernels: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+    """Take the gradient of `merged` back; return those of `active` and of the kernels."""
     width = active.shape[1] // (len(kernels) + 1)
-    parts, slots = active.split(width, dim=1), grad.split(width, dim=1)
-    grad_parts = grad_active.split(width, dim=1)
+    grad_active = torch.empty_like(active)
+    parts, slots, grad_parts = (tensor.split(width, dim=1) for tensor in (active, grad, grad_active))
+    grad_kernels = []
     for branch, (kernel, dilation) in enumerate(zip(kernels, plan.dilations, strict=True)):
         geometry = plan.convolution(dilation)
         grad_part, grad_kernel, _ = torch.ops.aten.convolution_backward(
             slots[branch], parts[branch], plan.kernel(kernel), None, geometry["stride"], geometry["padding"],
             geometry["dilation"], False, (0, 0), 1, (True, True, False))
         grad_parts[branch].copy_(grad_part)
-        grad_kernels[branch] += plan.kernel(grad_kernel)
+        grad_kernels.append(plan.kernel(grad_kernel))
     pool = len(kernels)
     pooled = merged.split(width, dim=1)[pool]
     grad_parts[pool].copy_(_max_pool_backward(slots[pool], parts[pool], pooled, plan))
+    return grad_active, grad_kernels
 
 
 def _pointwise_backward(grad_hidden: Tensor, grad: Tensor, x: Tensor, weight1: Tensor,
@@ -186,13 +166,11 @@ def _pointwise_backward(grad_hidden: Tensor, grad: Tensor, x: Tensor, weight1: T
     """Return the gradients of x and of the 1x1 convolutions' weight, given those of `hidden` and `merged`."""
     split = grad_hidden.shape[1]
     head, plain = weight1.split(split)
-    grad_x, grad_weight1 = torch.empty_like(x), torch.zeros_like(weight1)
-    for bodies in body_chunks(x, CACHE_BYTES):
-        grad_plain, seen = grad[bodies, split:].flatten(2), plan.every_stride(x[bodies])
-        pointwise(head.t(), grad_hidden[bodies], out=grad_x[bodies])
-        plan.every_stride(grad_x[bodies]).add_(pointwise(plain.t(), grad[bodies, split:]))
-        add_pointwise_weight_grad(grad_weight1[:split], grad_hidden[bodies].flatten(2), x[bodies].flatten(2))
-        add_pointwise_weight_grad(grad_weight1[split:], grad_plain, seen.flatten(2))
+    grad_plain = grad[:, split:]
+    grad_weight1 = torch.cat([pointwise_weight_grad(grad_hidden, x),
+                              pointwise_weight_grad(grad_plain, plan.every_stride(x))])
+    grad_x = pointwise(head.t(), grad_hidden)
+    plan.every_stride(grad_x).add_(pointwise(plain.t(), grad_plain))
     return grad_x, grad_weight1
 
 

@@ -11,20 +11,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from skeleton_lab.errors import UserError
 from skeleton_lab.layers import PointwiseConvNorm, TemporalConv, bodies_to_batch, init_batch_norm, init_he_fan_out
-from skeleton_lab.pointwise import body_chunks
-from skeleton_lab.precision import working_dtype
 from skeleton_lab.recompute import recomputed
 from skeleton_lab.train.imports import construct
 
 # (output channels, stride over time) of l1 ... l10
 PLAN = ((64, 1), (64, 1), (64, 1), (64, 1), (128, 2), (128, 1), (128, 1), (256, 2), (256, 1), (256, 1))
 NUM_SUBSETS = 3
-EVALUATION_BYTES = 1024 * 1024  # of a block's input at a time, on a CPU
 
 
 @dataclass(frozen=True)
@@ -86,14 +82,7 @@ class Block(nn.Module):
             init_conv_norm(self.residual)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.training or not hasattr(self.gcn1, "evaluator"):
-            return self.tcn1(self.gcn1(x), self.residual(x) if self.use_residual else None)
-        dtype = working_dtype(x)
-        spatial, temporal = self.gcn1.evaluator(dtype), self.tcn1.evaluator(dtype)
-        residual = self.residual if isinstance(self.residual, nn.Identity) else self.residual.evaluator(dtype)
-        # Nothing ties one body to another here, so on a CPU a few at a time go through the whole block in its cache.
-        return torch.cat([temporal(spatial(x[bodies]), residual(x[bodies]) if self.use_residual else None)
-                          for bodies in body_chunks(x, EVALUATION_BYTES)])
+        return self.tcn1(self.gcn1(x), self.residual(x) if self.use_residual else None)
 
 
 class BlockStack(nn.Module):

@@ -11,14 +11,7 @@ from torch import Tensor, nn
 
 from model.aggregation import AggregationWeights, RefinedAggregation
 from model.blocks import NUM_SUBSETS, Block, BlockStack, ClipShape, graph_adjacency, shortcut
-from skeleton_lab.layers import (
-    Evaluator,
-    MultiScaleTemporalConv,
-    conv_norm,
-    conv_norm_evaluator,
-    init_batch_norm,
-    init_he_fan_out,
-)
+from skeleton_lab.layers import MultiScaleTemporalConv, conv_norm, init_batch_norm, init_he_fan_out
 from skeleton_lab.norm import Moments, NormActivation, folded, update_running
 from skeleton_lab.precision import working_dtype
 
@@ -95,30 +88,23 @@ class TopologyRefinementUnit(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        dtype = working_dtype(x)
-        if not self.bn.training:
-            return self.evaluator(dtype)(x)
-        x = x.to(dtype)
+        x = x.to(working_dtype(x))
+        weights = self._aggregation_weights()
         residual = x if isinstance(self.down, nn.Identity) else conv_norm(x, *self.down)
-        aggregated, *moments = RefinedAggregation.apply(x, True, *self._aggregation_weights())  # (B, C_out, V, T)
+        if not self.bn.training:
+            return self._evaluate(x, weights, residual)
+        aggregated, *moments = RefinedAggregation.apply(x, True, *weights)  # (B, C_out, V, T)
         update_running([self.bn], Moments(*moments), aggregated.numel() // aggregated.shape[1])
         return NormActivation.apply(aggregated, self.bn.weight, self.bn.bias, *moments, residual, self.bn.eps)
 
-    def evaluator(self, dtype: torch.dtype) -> Evaluator:
-        """Return the function of x that evaluation mode is; the features, which enter linearly, take up the norm."""
-        weights = self._aggregation_weights()
+    def _evaluate(self, x: Tensor, weights: AggregationWeights, residual: Tensor) -> Tensor:
+        """Aggregate with the batch norm folded into the features, which enter the output linearly."""
         scale, shift = folded([self.bn])
         per_feature = scale.repeat_interleave(NUM_SUBSETS)
         weights = weights._replace(feature_weight=weights.feature_weight * per_feature.unsqueeze(1),
                                    feature_bias=weights.feature_bias * per_feature)
-        shift = shift.to(dtype).view(-1, 1, 1)
-        down = self.down if isinstance(self.down, nn.Identity) else conv_norm_evaluator(dtype, *self.down)
-
-        def evaluate(x: Tensor) -> Tensor:
-            x = x.to(dtype)
-            return RefinedAggregation.apply(x, False, *weights).add_(shift).add_(down(x)).relu_()
-
-        return evaluate
+        out = RefinedAggregation.apply(x, False, *weights)
+        return out.add_(shift.to(out.dtype).view(-1, 1, 1)).add_(residual).relu_()
 
 
 def _temporal_unit(channels: int, stride: int) -> MultiScaleTemporalConv:
