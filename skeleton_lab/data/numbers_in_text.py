@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -72,6 +73,16 @@ class Words:
     last_of_line: np.ndarray
     odd: np.ndarray
 
+    @cached_property
+    def line_ends(self) -> np.ndarray:
+        """(L,) int64: the position of each line's newline."""
+        return self.ends_of(self.last_of_line)
+
+    @cached_property
+    def first_of_line(self) -> np.ndarray:
+        """(L,) int64: the number of the first word of each line."""
+        return np.concatenate(([0], self.last_of_line[:-1] + 1))
+
     def ends_of(self, words: np.ndarray) -> np.ndarray:
         """Return the position behind each of the words numbered `words`."""
         return self.marks[self.breaks[words]]
@@ -94,12 +105,12 @@ class Words:
 
         They must be numbers, and the lines, in ascending order, must have as many words.
         """
-        words = np.concatenate(([0], self.last_of_line[:-1] + 1))[lines, None] + np.arange(count)  # (n, count)
+        words = self.first_of_line[lines, None] + np.arange(count)  # (n, count)
         breaks = self.breaks[words]
         ends = self.marks[breaks]
         starts = np.empty_like(ends)
         starts[:, 1:] = ends[:, :-1] + 1
-        starts[:, 0] = self.starts_of(words[:, 0])
+        starts[:, 0] = np.concatenate(([0], self.line_ends[:-1] + 1))[lines]
         before = self.marks[breaks - 1]  # the mark before a word's end: its dot, if it has one
         dots = np.where((before >= starts) & (before < ends), before, ends)
         values, exact = _decimals(self.text, starts.ravel(), dots.ravel(), ends.ravel())

@@ -152,20 +152,18 @@ def _orientations(joints: np.ndarray) -> np.ndarray:
 
 def _parse_words(words: Words) -> Recording | None:
     """Return the recording, or None if it breaks the format: this function is quick, `faults` explains."""
-    last_of_line = words.last_of_line
-    if np.diff(words.ends_of(last_of_line), prepend=-1).max() > _MAX_LINE_BYTES + 1:
+    if np.diff(words.line_ends, prepend=-1).max() > _MAX_LINE_BYTES + 1:
         return None
     layout = _lay_out(words)
     if layout is None:
         return None
     headers, frames, slots, num_frames = layout
-    first_of_line = np.concatenate(([0], last_of_line[:-1] + 1))
-    body_ids = tuple([str(word, "ascii", "replace") for word in words.words(first_of_line[headers])])
+    body_ids = tuple([str(word, "ascii", "replace") for word in words.words(words.first_of_line[headers])])
     if not all(map(_is_body_id, set(body_ids))):
         return None
     joint_lines = (headers[:, None] + np.arange(2, _BODY_LINES)).ravel()  # (K * 25,)
     characters = np.frombuffer(words.text, np.uint8)
-    line_ends = words.ends_of(last_of_line[joint_lines])
+    line_ends = words.line_ends[joint_lines]
     tracking = characters[line_ends - 1] - np.uint8(ord("0"))
     if (characters[line_ends - 2] != ord(" ")).any() or (tracking > 2).any() or not words.are_numbers():
         return None
