@@ -214,12 +214,12 @@ def evaluate(model: nn.Module, batches: Iterable[Batch], compute: Compute, progr
             if compute.stop:
                 complete = False
                 break
-        if world.size > 1:
-            shards = world.gather(([s.cpu() for s in scores], labels_seen, [loss.cpu() for loss in losses], complete))
-            scores, labels_seen, losses = (_interleaved([shard[part] for shard in shards]) for part in range(3))
-            complete = all(shard[3] for shard in shards)
-        all_scores = torch.cat(scores).cpu().numpy()
-        loss = float(torch.stack(losses).mean())
+    if world.size > 1:  # outside inference mode, in which PyTorch 2.3 cannot gather
+        shards = world.gather(([s.cpu() for s in scores], labels_seen, [loss.cpu() for loss in losses], complete))
+        scores, labels_seen, losses = (_interleaved([shard[part] for shard in shards]) for part in range(3))
+        complete = all(shard[3] for shard in shards)
+    all_scores = torch.cat(scores).cpu().numpy()
+    loss = float(torch.stack(losses).mean())
     return Evaluation(all_scores, torch.cat(labels_seen).numpy(), loss, len(losses), time.perf_counter() - start,
                       complete)
 
