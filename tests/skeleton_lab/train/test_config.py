@@ -113,10 +113,15 @@ def test_chunks_divide_the_batch():
 
 
 def test_device_is_a_list_of_indices_or_cpu(config_file):
-    assert read("--device", "0", "1").device == [0, 1]
     assert read("--device", "cuda:1").device == [1]
     assert read("--device", "cpu").device == ["cpu"]
     assert read("--config", config_file("device: 2")).device == [2]
+    assert read("--config", config_file("device: [0, 1]")).device == [0, 1]  # upstream's Kinetics configs
+
+
+def test_several_gpus_on_the_command_line_are_told_of_torchrun():
+    with pytest.raises(UserError, match=r"torchrun --nproc_per_node=2 .*--device 0 1"):
+        read("--device", "0", "1")
 
 
 def test_saved_config_reads_back_the_same(tmp_path):
