@@ -108,7 +108,7 @@ def markdown_row(check: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"), help="cpu or cuda:0 (default: cpu)")
-    parser.add_argument("--dry", action="store_true", help="print the table; write nothing")
+    parser.add_argument("--dry", action="store_true", help="print the lines; write nothing")
     arguments = parser.parse_args()
     if arguments.device.type == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: PyTorch sees no GPU; run check_gpu.py")
@@ -116,9 +116,9 @@ def main() -> None:
     for point in POINTS:
         checks.append(compare(point, arguments.device))
         print(markdown_row(checks[-1]), flush=True)
-    if not arguments.dry:
-        write_text(tables.CHECKS, json.dumps(checks, indent=1) + "\n")
-        write_text(TABLE, markdown(checks))
+        if not arguments.dry:  # after each point: an interruption loses one
+            write_text(tables.CHECKS, json.dumps(checks, indent=1) + "\n")
+            write_text(TABLE, markdown(checks))
 
 
 if __name__ == "__main__":

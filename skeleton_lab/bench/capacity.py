@@ -65,7 +65,7 @@ class Footprint:
 def predict_footprint(subject: Subject) -> Footprint:
     """Measure two small steps on this device and draw a line through them."""
     few, many = subject.job.recipe.probe_clips
-    subject.step(*subject.random_clips(few))  # the optimiser's state comes with a step
+    subject.with_forward_batch(few).step(*subject.random_clips(few))  # the optimiser's state comes with a step
     gradients = tensor_bytes(p.grad for p in subject.model.parameters() if p.grad is not None)
     less, more = held_bytes(subject, few), held_bytes(subject, many)
     kept_per_clip, peak_per_clip = ((getattr(more, name) - getattr(less, name)) / (many - few)

@@ -101,6 +101,13 @@ def test_predictions_hold_at_another_batch_size(amp):
     assert line.standing >= weights + 2 * line.gradients  # AdamW keeps two moments
 
 
+def test_a_prediction_does_not_depend_on_the_batch_it_is_asked_with():
+    """The perceptron's batch norm cannot train on single clips: the probes run in passes of their own size."""
+    job = Job(CAPACITY, "mlp", "cpu", num_frames=32, batch_size=1, forward_batch_size=1)
+    one, many = (predict_footprint(set_up(replace(job, forward_batch_size=size))) for size in (1, 256))
+    assert one == many
+
+
 def test_mixed_precision_keeps_less():
     full, half = (predict_footprint(set_up(replace(GCN_JOB, amp=amp))) for amp in (False, True))
     assert half.kept_per_clip < 0.8 * full.kept_per_clip
