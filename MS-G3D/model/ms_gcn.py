@@ -13,10 +13,13 @@ from model.narrow import NarrowGraphConvNormRelu
 from model.operators import ConvOptions, WindowGraphConv, WindowGraphConvNormRelu, evaluate_relu_map
 from model.windows import Windows, rows_to_maps
 from skeleton_lab.norm import Moments, update_running
+from skeleton_lab.precision import without_autocast
 from skeleton_lab.skeletons import hop_distance, normalize_symmetric
 
 # Every trained residual adjacency starts in U(-A_RES_BOUND, A_RES_BOUND): next to nothing, but not the same.
 A_RES_BOUND = 1e-6
+# Inputs this narrow are coordinates of joints, which mixed precision leaves in single precision.
+MAX_COORDINATES = 9
 
 
 def scale_stack(adjacency: np.ndarray, num_scales: int) -> Tensor:
@@ -52,6 +55,12 @@ class ScaleAggregation(nn.Module):
 
         With a linear map (C_out, w*C) and (C_out): the map of each joint's w rows, (T'*B*V, C_out).
         """
+        if x.shape[1] > MAX_COORDINATES:
+            return self._aggregate(x, map_weight, map_bias)
+        with without_autocast(x):  # a motion is small beside the position: eight bits of mantissa would lose it
+            return self._aggregate(x.float() if x.dtype != torch.float64 else x, map_weight, map_bias)
+
+    def _aggregate(self, x: Tensor, map_weight: Tensor | None, map_bias: Tensor | None) -> Tensor:
         stack, norm = self.A_powers + self.A_res, self.mlp.norm
         if norm.training:
             narrow = best_order(self.windows, x.shape[3], self.mlp.weight, x.shape[1]) is NarrowFirst
