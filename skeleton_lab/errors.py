@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterable
 
 EXIT_BAD_INPUT = 2
+_LONGEST_LINE = 1000
 
 
 class UserError(Exception):
@@ -27,7 +28,7 @@ def run_command(main: Callable[[], int | None]) -> None:
     try:
         status = main()
     except UserError as error:
-        print(f"error: {_one_line(error)}", file=sys.stderr)
+        print(f"error: {one_line(error)}", file=sys.stderr)
         sys.exit(EXIT_BAD_INPUT)
     except BrokenPipeError:  # `... | head` closed our stdout: not a fault of ours
         sys.stderr.close()
@@ -35,6 +36,11 @@ def run_command(main: Callable[[], int | None]) -> None:
     sys.exit(status or 0)
 
 
-def _one_line(error: UserError) -> str:
-    """Return the message; torch's DataLoader hands on a worker's as a whole traceback, whose last line has it."""
-    return str(error).strip().splitlines()[-1].removeprefix(f"{UserError.__module__}.UserError: ")
+def one_line(error: UserError) -> str:
+    """Return the message as one line of at most a screen, in which control characters of a hostile file are escaped.
+
+    Torch's DataLoader hands on a worker's error as a whole traceback, whose last line has the message.
+    """
+    line = (str(error).strip().splitlines() or [""])[-1].removeprefix(f"{UserError.__module__}.UserError: ")
+    line = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in line)
+    return line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE // 2]} [...] {line[-_LONGEST_LINE // 2:]}"

@@ -12,6 +12,8 @@ import io
 import math
 import os
 import pickle
+import pickletools
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,8 @@ from skeleton_lab.files import replacing
 
 MAX_BYTES = 2**30  # scores of NTU-120's 113,945 clips take 55 MB, of Kinetics' 240,000 training clips 390 MB
 MAX_DEPTH = 32  # real files nest three deep
+_MOST_EMPTY = 2**20  # entries of an empty array, counting an axis of length 0 as one
+_MOST_SHOWN = 100  # characters of a name in the file
 PROTOCOL = 4  # what upstream's readers, on any Python 3, understand
 PLAIN_TYPES = (str, bytes, int, float, bool, type(None))
 PLAIN_KINDS = "biufcSU"  # numpy dtype kinds: booleans, integers, floats, complex numbers, bytes, text
@@ -100,8 +104,14 @@ class _Array:
         plain_dtype = dtype.build()
         if min(shape, default=0) < 0 or math.prod(shape) * plain_dtype.itemsize != len(raw):
             raise _Refused("a numpy array whose shape and content differ")
+        if not raw and math.prod(length or 1 for length in shape) > _MOST_EMPTY:
+            raise _Refused("an empty numpy array of an absurd shape")
         array = np.empty(shape, plain_dtype, order="F" if fortran_order else "C")
         array.reshape(-1, order="A")[...] = np.frombuffer(raw, array.dtype) if raw else ()
+        if array.dtype.kind == "U" and raw:
+            codes = np.frombuffer(raw, np.dtype(np.uint32).newbyteorder(dtype.order))
+            if codes.max() > sys.maxunicode:
+                raise _Refused("a numpy array of text that is no text")
         return array
 
 
@@ -137,11 +147,23 @@ for _core in ("numpy.core", "numpy._core"):  # numpy 1 and numpy 2
     _RECIPES[f"{_core}.numeric", "_frombuffer"] = _Recipe(_from_buffer)
 
 
+def _check_places(content: bytes) -> None:
+    """Refuse a pickle that names a place in the unpickler's memory beyond what its size can fill.
+
+    The unpickler believes such numbers and allocates: a file of ten bytes can ask for all memory there is. (Lengths
+    that the file does not hold are an error here already.)
+    """
+    for opcode, argument, _ in pickletools.genops(content):
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and argument > len(content):
+            raise _Refused(f"it asks for memory out of proportion to its {len(content):,} bytes")
+
+
 class _PlainUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> _Recipe:
         recipe = _RECIPES.get((module, name))
         if recipe is None:
-            raise _Refused(f"it would call {module}.{name}")
+            called = f"{module}.{name}".encode("unicode_escape").decode()  # a hostile name may hold anything
+            raise _Refused(f"it would call {called[:_MOST_SHOWN]}")
         return recipe
 
     def persistent_load(self, identifier: Any) -> Any:
@@ -210,6 +232,7 @@ def load_plain_pickle(path: str | Path, max_bytes: int = MAX_BYTES) -> Any:
     except OSError as error:
         raise UserError(f"{path}: cannot read it ({error.strerror}); check the path") from error
     try:
+        _check_places(content)
         return _plain(_PlainUnpickler(io.BytesIO(content), encoding="latin-1").load(), {})
     except _Refused as refused:
         raise UserError(f"{path}: refused, nothing was run: {refused}, and a label or score file holds plain data "

@@ -22,6 +22,9 @@ from skeleton_lab.train.distributed import World
 from skeleton_lab.train.literals import parse_assignments
 from skeleton_lab.train.spec import Flag, TreeSpec
 
+_MOST_CONFIG_BYTES = 1 << 20
+_MOST_VALUES = 10_000  # a config has a hundred
+_MOST_SHOWN = 300  # characters of a complaint about a value
 _TRUE, _FALSE = ("yes", "true", "t", "y", "1"), ("no", "false", "f", "n", "0")
 
 
@@ -179,11 +182,16 @@ def read_yaml(path: Path, flags: dict[str, Flag]) -> dict[str, Any]:
         UserError: naming the file and the key.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        with open(path, "rb") as file:
+            text = file.read(_MOST_CONFIG_BYTES + 1)
+        content = yaml.safe_load(text.decode("utf-8")) or {}
     except OSError as error:
         raise UserError(f"{path}: cannot read the config ({error.strerror}); check --config") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
+    except Exception as error:  # a damaged file makes PyYAML raise nearly anything
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{path}: not valid YAML ({reason[:_MOST_SHOWN]})") from None
+    if len(text) > _MOST_CONFIG_BYTES or not _is_moderate(content):
+        raise UserError(f"{path}: more than a config can have to say; check --config")
     if not isinstance(content, dict):
         raise UserError(f"{path}: expected 'key: value' lines, found a {type(content).__name__}")
     for key, value in content.items():
@@ -191,9 +199,22 @@ def read_yaml(path: Path, flags: dict[str, Flag]) -> dict[str, Any]:
             raise UserError(f"{path}: unknown key '{key}'{suggest(str(key), flags) or '; see --help for all keys'}")
         try:
             content[key] = _convert(flags[key], value)
-        except (ValueError, TypeError) as error:
-            raise UserError(f"{path}: key '{key}': {error}") from None
+        except (ValueError, TypeError, OverflowError) as error:
+            raise UserError(f"{path}: key '{key}': {str(error)[:_MOST_SHOWN]}") from None
     return content
+
+
+def _is_moderate(content: Any) -> bool:
+    """Whether a YAML document holds a moderate number of values, each alias counted as often as it is used."""
+    pending, count = [content], 0
+    while pending and count <= _MOST_VALUES:
+        value = pending.pop()
+        count += 1
+        if isinstance(value, dict):
+            pending += [*value, *value.values()]
+        elif isinstance(value, list | tuple | set):
+            pending += value
+    return count <= _MOST_VALUES
 
 
 def save_config(config: Config, spec: TreeSpec, path: Path) -> None:

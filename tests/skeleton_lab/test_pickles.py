@@ -99,6 +99,11 @@ def test_a_pickle_that_would_run_code_runs_nothing(tmp_path, protocol):
     (b"\x80\x02cnumpy\ndtype\nN}U\x05_makeK\x01s\x86b.", "an attempt to alter the reader"),
     (b"\x80\x02cnumpy.core.multiarray\n_reconstruct\n)R.", "a numpy array without content"),
     (b"P0\n.", "an object outside the file"),
+    (b"\x80\x02]r\xff\xff\xff\x7f.", "memory out of proportion to its 9 bytes"),
+    (b"\x80\x02]p2147483647\n.", "memory out of proportion"),
+    (pickle.dumps(np.zeros((1 << 40, 0)), 2), "an empty numpy array of an absurd shape"),
+    (pickle.dumps(np.array(["ab"]), 2).replace(b"a\0\0\0", b"a\0\0\x7f"), "a numpy array of text that is no text"),
+    (b"cos\x1b[31m\nsystem\x07\n.", r"it would call os\x1b[31m.system\x07,"),
 ])
 def test_what_is_not_plain_is_refused(tmp_path, content, complaint):
     path = tmp_path / "labels.pkl"
@@ -106,6 +111,14 @@ def test_what_is_not_plain_is_refused(tmp_path, content, complaint):
     with pytest.raises(UserError, match=r"labels\.pkl: refused") as refusal:
         load_plain_pickle(path)
     assert complaint in str(refusal.value) and "\n" not in str(refusal.value)
+
+
+def test_lengths_beyond_the_file_are_damage(tmp_path):
+    path = tmp_path / "labels.pkl"
+    for opcode in (b"\x96", b"\x8d", b"\x8e"):  # bytearray, text and bytes of 2**56 bytes
+        path.write_bytes(b"\x80\x05" + opcode + b"\0\0\0\0\0\0\0\x01.")
+        with pytest.raises(UserError, match="not a pickle, or a damaged one"):
+            load_plain_pickle(path)
 
 
 def test_an_array_with_less_data_than_its_shape_is_refused(tmp_path):
