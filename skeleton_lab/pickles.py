@@ -153,9 +153,18 @@ def _check_places(content: bytes) -> None:
     The unpickler believes such numbers and allocates: a file of ten bytes can ask for all memory there is. (Lengths
     that the file does not hold are an error here already.)
     """
-    for opcode, argument, _ in pickletools.genops(content):
-        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and argument > len(content):
-            raise _Refused(f"it asks for memory out of proportion to its {len(content):,} bytes")
+    opcodes = pickletools.code2op
+    file = io.BytesIO(content)
+    name = ""
+    while name != "STOP":
+        opcode = opcodes[file.read(1).decode("latin-1")]
+        name = opcode.name
+        if name == "STRING":  # Python 2's, of which the reader takes ASCII only
+            file.readline()
+        elif opcode.arg is not None:
+            argument = opcode.arg.reader(file)
+            if name in ("PUT", "BINPUT", "LONG_BINPUT") and argument > len(content):
+                raise _Refused(f"it asks for memory out of proportion to its {len(content):,} bytes")
 
 
 class _PlainUnpickler(pickle.Unpickler):
