@@ -49,8 +49,8 @@ def main() -> int:
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=ROOT / "demo", help="folder for everything (default: demo)")
-    parser.add_argument("--train-clips", type=int, default=400, help="clips to train on (default: 400)")
-    parser.add_argument("--test-clips", type=int, default=200, help="clips to test on (default: 200)")
+    parser.add_argument("--train-clips", type=int, default=320, help="clips to train on (default: 320)")
+    parser.add_argument("--test-clips", type=int, default=160, help="clips to test on (default: 160)")
     parser.add_argument("--epochs", type=int, default=5, help="epochs of each stream (default: 5)")
     return parser.parse_args()
 

@@ -11,7 +11,7 @@ import socket
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from typing import Any
 
 CONTEXT = multiprocessing.get_context("forkserver")
@@ -45,7 +45,7 @@ def try_ranks(size: int, function: Callable[..., Any], *args: Any, timeout_s: fl
         started.append((process, ours))
     deadline = time.monotonic() + timeout_s
     try:
-        return [_outcome(process, ours, deadline) for process, ours in started]
+        return _outcomes(started, deadline)
     finally:
         for process, _ in started:
             process.join(timeout=max(deadline - time.monotonic(), 1))
@@ -60,13 +60,22 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def _outcome(process: Any, ours: Connection, deadline: float) -> tuple[str, Any]:
-    assert ours.poll(max(deadline - time.monotonic(), 0)), "the processes hang"
-    try:
-        return ours.recv()
-    except EOFError:
-        process.join()
-        return DIED, process.exitcode
+def _outcomes(started: Sequence[tuple[Any, Connection]], deadline: float) -> list[tuple[str, Any]]:
+    """Receive from whoever is ready: one process may not come to its end before another has been heard."""
+    pending = {ours: rank for rank, (_, ours) in enumerate(started)}
+    outcomes: list[tuple[str, Any]] = [(DIED, None)] * len(started)
+    while pending:
+        ready = wait(list(pending), max(deadline - time.monotonic(), 0))
+        assert ready, f"processes {sorted(pending.values())} hang"
+        for ours in ready:
+            rank = pending.pop(ours)
+            try:
+                outcomes[rank] = ours.recv()
+            except EOFError:
+                process = started[rank][0]
+                process.join()
+                outcomes[rank] = DIED, process.exitcode
+    return outcomes
 
 
 def _serve(theirs: Connection, environment: dict[str, Any], function: Callable[..., Any], args: Sequence[Any]) -> None:
