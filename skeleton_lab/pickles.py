@@ -14,6 +14,7 @@ import os
 import pickle
 import pickletools
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -241,7 +242,9 @@ def load_plain_pickle(path: str | Path, max_bytes: int = MAX_BYTES) -> Any:
     except OSError as error:
         raise UserError(f"{path}: cannot read it ({error.strerror}); check the path") from error
     try:
-        _check_places(content)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of escapes that Python 2 wrote
+            _check_places(content)
         return _plain(_PlainUnpickler(io.BytesIO(content), encoding="latin-1").load(), {})
     except _Refused as refused:
         raise UserError(f"{path}: refused, nothing was run: {refused}, and a label or score file holds plain data "

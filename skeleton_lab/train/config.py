@@ -23,6 +23,7 @@ from skeleton_lab.train.literals import parse_assignments
 from skeleton_lab.train.spec import Flag, TreeSpec
 
 _MOST_CONFIG_BYTES = 1 << 20
+_MOST_BRACKETS = 1000  # PyYAML takes seconds for thousands of open ones
 _MOST_VALUES = 10_000  # a config has a hundred
 _MOST_SHOWN = 300  # characters of a complaint about a value
 _TRUE, _FALSE = ("yes", "true", "t", "y", "1"), ("no", "false", "f", "n", "0")
@@ -184,13 +185,14 @@ def read_yaml(path: Path, flags: dict[str, Flag]) -> dict[str, Any]:
     try:
         with open(path, "rb") as file:
             text = file.read(_MOST_CONFIG_BYTES + 1)
-        content = yaml.safe_load(text.decode("utf-8")) or {}
+        moderate = len(text) <= _MOST_CONFIG_BYTES and text.count(b"[") + text.count(b"{") <= _MOST_BRACKETS
+        content = yaml.safe_load(text.decode("utf-8")) or {} if moderate else None
     except OSError as error:
         raise UserError(f"{path}: cannot read the config ({error.strerror}); check --config") from None
     except Exception as error:  # a damaged file makes PyYAML raise nearly anything
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"{path}: not valid YAML ({reason[:_MOST_SHOWN]})") from None
-    if len(text) > _MOST_CONFIG_BYTES or not _is_moderate(content):
+    if content is None or not _is_moderate(content):
         raise UserError(f"{path}: more than a config can have to say; check --config")
     if not isinstance(content, dict):
         raise UserError(f"{path}: expected 'key: value' lines, found a {type(content).__name__}")

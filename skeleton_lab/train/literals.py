@@ -9,6 +9,8 @@ from typing import Any
 _KEY = re.compile(r"\s*([A-Za-z_][\w.]*)\s*=(?!=)(.*)", re.DOTALL)
 _CALL = re.compile(r"dict\((.*)\)", re.DOTALL)
 _BARE_WORD = re.compile(r"[\w./:~+\- ]+")
+_MOST_DEPTH = 20
+_MOST_SHOWN = 80  # characters of a token in a complaint
 _OPEN, _CLOSE = "([{", ")]}"
 
 
@@ -22,6 +24,15 @@ def parse_assignments(token: str) -> dict[str, Any]:
     Raises:
         ValueError: the token is none of these; the message says which part is not.
     """
+    try:
+        result = _assignments(token)
+        _check(result)
+    except RecursionError:
+        raise ValueError(f"{_shown(token)} is nested too deeply") from None
+    return result
+
+
+def _assignments(token: str) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for part in _split_at_commas(token):
         assignment = _KEY.fullmatch(part)
@@ -37,13 +48,29 @@ def parse_value(text: str) -> Any:
     text = text.strip()
     call = _CALL.fullmatch(text)
     if call:
-        return parse_assignments(call[1])
+        return _assignments(call[1])
     try:
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         if _BARE_WORD.fullmatch(text):
             return text
-        raise ValueError(f"'{text}' is neither a literal nor a plain word") from None
+        raise ValueError(f"{_shown(text)} is neither a literal nor a plain word") from None
+
+
+def _check(value: Any, depth: int = 0) -> None:
+    """Raise a ValueError for what no setting can be and a saved config cannot hold; RecursionError for deep nesting."""
+    if depth > _MOST_DEPTH:
+        raise RecursionError
+    if isinstance(value, dict | list | tuple):
+        for item in (*value, *value.values()) if isinstance(value, dict) else value:
+            _check(item, depth + 1)
+    elif not isinstance(value, str | int | float | None):
+        raise ValueError(f"{_shown(repr(value))} is of a type that no setting has ({type(value).__name__})")
+
+
+def _shown(text: str) -> str:
+    """Quote the beginning of a text, on one line."""
+    return repr(text if len(text) <= _MOST_SHOWN else text[:_MOST_SHOWN] + "...")
 
 
 def _assign(result: dict[str, Any], dotted_key: str, value: Any) -> None:
@@ -51,7 +78,7 @@ def _assign(result: dict[str, Any], dotted_key: str, value: Any) -> None:
     for key in outer:
         result = result.setdefault(key, {})
         if not isinstance(result, dict):
-            raise ValueError(f"'{dotted_key}': '{key}' is already a plain value")
+            raise ValueError(f"{_shown(dotted_key)}: '{key[:_MOST_SHOWN]}' is already a plain value")
     result[last] = value
 
 
@@ -61,9 +88,9 @@ def _mapping(part: str) -> dict[str, Any]:
     try:
         mapping = dict(value)
     except (TypeError, ValueError):
-        raise ValueError(f"'{part.strip()}' is not key=value") from None
+        raise ValueError(f"{_shown(part.strip())} is not key=value") from None
     if not all(isinstance(key, str) for key in mapping):
-        raise ValueError(f"'{part.strip()}' has keys that are not words")
+        raise ValueError(f"{_shown(part.strip())} has keys that are not words")
     return mapping
 
 

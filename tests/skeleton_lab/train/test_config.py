@@ -79,6 +79,12 @@ def test_switches_need_no_value_but_take_one(config_file):
     ("- a\n- b", "expected 'key: value' lines"),
     ("a: [", "not valid YAML"),
     ("!!python/object/apply:os.system ['true']", "not valid YAML"),
+    ("seed: 2001-99-99", "not valid YAML (month must be in 1..12)"),
+    ("[" * 5000, "more than a config can have to say"),
+    ("[" * 300, "not valid YAML"),
+    ("model_args: &a {a: *a}", "more than a config can have to say"),
+    ("#" * (1 << 20) + "\nseed: 1", "more than a config can have to say"),
+    ("base_lr: " + "9" * 5000, "not valid YAML"),
 ])
 def test_bad_yaml_names_file_and_key(config_file, text, part):
     path = config_file(text)

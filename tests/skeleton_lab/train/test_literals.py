@@ -36,3 +36,13 @@ def test_reads(token, expected):
 def test_refuses(token):
     with pytest.raises(ValueError, match=r"\S"):
         parse_assignments(token)
+
+
+@pytest.mark.parametrize("token", [
+    "a=1j", "a=...", "a=b'x'", "a={1, 2}", "a=[1, (2, b'x')]", "a=" + "[" * 30 + "]" * 30,
+    "a=" + "dict(a=" * 400 + "1" + ")" * 400, "a." * 30 + "a=1",
+])
+def test_refuses_what_no_setting_can_be(token):
+    with pytest.raises(ValueError, match=r"no setting has|nested too deeply") as caught:
+        parse_assignments(token)
+    assert len(str(caught.value)) < 200
