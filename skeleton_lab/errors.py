@@ -39,8 +39,10 @@ def run_command(main: Callable[[], int | None]) -> None:
 def one_line(error: UserError) -> str:
     """Return the message as one line of at most a screen, in which control characters of a hostile file are escaped.
 
-    Torch's DataLoader hands on a worker's error as a whole traceback, whose last line has the message.
+    Torch's DataLoader hands on a worker's error as a whole traceback, which ends with the message.
     """
-    line = (str(error).strip().splitlines() or [""])[-1].removeprefix(f"{UserError.__module__}.UserError: ")
+    line = str(error).strip()
+    if line.startswith("Caught ") and "Original Traceback" in line:
+        line = line.rpartition(f"{UserError.__module__}.UserError: ")[2]
     line = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in line)
     return line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE // 2]} [...] {line[-_LONGEST_LINE // 2:]}"

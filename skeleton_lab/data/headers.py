@@ -27,6 +27,7 @@ from skeleton_lab.errors import UserError, suggest
 MAX_HEADER_BYTES = 10_000  # numpy's own limit for what its literal parser may be given
 MAX_DIMENSIONS = 32
 MAX_INFLATION = 1032  # deflate packs at most 258 bytes into 2 bits
+MAX_FILLED_BYTES = 1 << 28  # of an .h5 file's array that was never written, which reads as zeros
 NPZ, NPY, HDF5 = "npz", "npy", "h5"
 
 _MAGIC = {b"PK\x03\x04": NPZ, b"PK\x05\x06": NPZ, b"\x93NUM": NPY, b"\x89HDF": HDF5}
@@ -206,7 +207,8 @@ def npy_header(path: Path, file: IO[bytes] | io.RawIOBase, key: str, available: 
     if dtype.hasobject:
         raise UserError(f"{name} holds pickled Python objects, which are never loaded; save it as plain numbers")
     nbytes = math.prod(shape) * dtype.itemsize
-    if (dtype.itemsize == 0 or len(shape) > MAX_DIMENSIONS or any(length < 0 for length in shape)
+    if (dtype.itemsize == 0 or dtype.subdtype is not None or len(shape) > MAX_DIMENSIONS
+            or any(type(length) is not int or length < 0 for length in shape)
             or math.prod(length or 1 for length in shape) * dtype.itemsize >= 1 << 63):
         raise UserError(f"{name} claims the impossible shape {shape} of {dtype}; it is damaged")
     offset = file.tell()
@@ -225,6 +227,16 @@ def import_h5py(path: Path):
     return h5py
 
 
+def _refuse_tricks(path: Path, key: str, node) -> None:
+    """Refuse a data set whose data lies in other files, whatever they are, or is far more than its file can hold."""
+    if node.external or node.is_virtual:
+        raise UserError(f"{path}: '{key}' takes its data from other files; save it into one file")
+    nbytes, stored = node.size * node.dtype.itemsize, node.id.get_storage_size()
+    if nbytes > max(MAX_INFLATION * stored, MAX_FILLED_BYTES):
+        raise UserError(f"{path}: '{key}' claims {nbytes} bytes, of which {stored} are stored; it is damaged, copy or "
+                        "download it again")
+
+
 def _hdf5_headers(path: Path) -> dict[str, ArrayHeader]:
     """Return the headers of the data sets that lie in an `.h5` file itself (links to other files are not followed)."""
     h5py = import_h5py(path)
@@ -232,6 +244,7 @@ def _hdf5_headers(path: Path) -> dict[str, ArrayHeader]:
 
     def visit(key: str, node) -> None:
         if isinstance(node, h5py.Dataset) and node.shape is not None:
+            _refuse_tricks(path, key, node)
             plain = node.compression is None and not node.dtype.hasobject  # strings of any length are objects
             headers[key] = ArrayHeader(key, node.shape, node.dtype, False, node.id.get_offset() if plain else None,
                                        node.compression is not None, node.size * node.dtype.itemsize)

@@ -30,6 +30,8 @@ def read_torch_file(path: str | Path) -> Any:
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:  # torch itself does not compare the checksums
+                if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+                    raise zipfile.BadZipFile("torch never packs what it saves")
                 if archive.testzip():
                     raise zipfile.BadZipFile("its content does not match its checksums")
         return torch.load(path, map_location="cpu", weights_only=True)

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import site
+import sys
+import sysconfig
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
+
+from torch import nn
+from torch.utils.data import Dataset
 
 from skeleton_lab.errors import UserError, suggest
 
@@ -40,11 +47,40 @@ def construct(dotted: str, arguments: Mapping[str, Any], key: str) -> Any:
     """Call the object at `dotted` with keyword `arguments`, which came from the config key `key`.
 
     Raises:
-        UserError: the path does not resolve, or the callable does not take an argument or lacks one.
+        UserError: the path does not resolve, its object is not one to call, or does not take an argument or lacks one.
     """
     target = load_object(dotted)
+    _refuse_foreign(target, dotted)
     check_arguments(target, dotted, arguments, key)
     return target(**arguments)
+
+
+def _refuse_foreign(target: Any, dotted: str) -> None:
+    """Raise a UserError unless `target` is a model or a data set, or anything of the user's or of a model's folder.
+
+    A config comes from anywhere, and what it names is called with its options: it must not be `os.system`.
+    """
+    if not callable(target):
+        raise UserError(f"'{dotted}' is a {type(target).__name__}, which cannot be called; name a class or a function")
+    if isinstance(target, type) and issubclass(target, nn.Module | Dataset):
+        return
+    if _is_installed(dotted) or _is_installed(getattr(target, "__module__", None)):
+        raise UserError(f"'{dotted}' is part of an installed package and neither a model nor a data set; a config may "
+                        "name those, and what lies in the model's folder")
+
+
+def _is_installed(dotted: str | None) -> bool:
+    """Whether an imported module, or what lies in it, is Python's, an installed package's or the engine's."""
+    top = (dotted or "").partition(".")[0]
+    if top == __name__.partition(".")[0]:
+        return True
+    origin = getattr(getattr(sys.modules.get(top), "__spec__", None), "origin", None)
+    if origin in ("built-in", "frozen"):
+        return True
+    paths = sysconfig.get_paths()
+    folders = [*(paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")), *site.getsitepackages(),
+               site.getusersitepackages()]
+    return origin is not None and any(Path(origin).is_relative_to(folder) for folder in folders)
 
 
 def check_arguments(target: Callable[..., Any], dotted: str, arguments: Mapping[str, Any], key: str) -> None:

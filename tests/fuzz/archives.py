@@ -69,7 +69,8 @@ def _check(path: Path) -> bool:
         read = None
         if header.shape and not (header.fortran_order and len(header.shape) > 1):
             read = np.concatenate([np.empty((0, *header.shape[1:]), header.dtype),
-                                   *(block for _, block in read_blocks(path, key))])
+                                   *(block for _, block in read_blocks(path, key))],
+                                  dtype=header.dtype)  # or numpy may change the byte order
             assert (read.shape, read.dtype) == (header.shape, header.dtype)
         if header.offset is not None:
             mapped = map_array(path, key)

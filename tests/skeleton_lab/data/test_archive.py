@@ -286,6 +286,8 @@ def test_truncated_archives(tmp_path, save):
     (npy_bytes((10**12, 300, 150)), "truncated"),
     (npy_bytes((10**30, 0)), "impossible"),
     (npy_bytes((-1, 5)), "impossible"),
+    (npy_bytes((True, 5)), "impossible"),
+    (npy_bytes((2,), "(2,5)f4"), "impossible"),
     (npy_bytes((1,) * 40), "impossible"),
     (npy_bytes((10**9,), "|S0"), "impossible"),
     (npy_bytes((1,), "|O"), "pickled"),
