@@ -112,6 +112,10 @@ class BlockStack(nn.Module):
         self.drop_out = nn.Dropout(drop_out)
 
     def forward(self, clips: Tensor) -> Tensor:
+        return self.fc(self.features(clips))
+
+    def features(self, clips: Tensor) -> Tensor:
+        """Return what the classifier `fc` takes, (N, C): the mean over frames, joints and bodies, after dropout."""
         if clips.dim() == 3:
             clips = self._unflatten(clips)
         n = clips.shape[0]
@@ -122,7 +126,7 @@ class BlockStack(nn.Module):
             block = getattr(self, f"l{number}")
             x = recomputed(block, x) if self.memory_friendly else block(x)
         x = x.mean(dim=(2, 3)).view(n, self.shape.num_person, -1).mean(dim=1)  # (N, C)
-        return self.fc(self.drop_out(x))
+        return self.drop_out(x)
 
     def set_memory_friendly(self, on: bool) -> None:
         """Whether training keeps only the input of each block and computes the block again for its gradients."""

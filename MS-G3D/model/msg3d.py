@@ -123,6 +123,10 @@ class Model(nn.Module):
                 module.recompute = enabled
 
     def forward(self, clips: Tensor) -> Tensor:
+        return self.fc(self.features(clips))
+
+    def features(self, clips: Tensor) -> Tensor:
+        """Return what the classifier `fc` takes, (N, C): the mean over frames, joints and bodies."""
         run = recomputed if self.memory_friendly else _run
         num_clips = clips.shape[0]
         x = bodies_to_batch(clips, self.data_bn)  # (B, C, T, V)
@@ -130,8 +134,7 @@ class Model(nn.Module):
             spatial, unified = self.get_submodule(f"sgcn{number}"), self.get_submodule(f"gcn3d{number}")
             x = torch.relu_(run(spatial, x) + unified(x))
             x = run(self.get_submodule(f"tcn{number}"), x)
-        features = x.mean(dim=(2, 3)).view(num_clips, -1, x.shape[1]).mean(dim=1)  # (N, C)
-        return self.fc(features)
+        return x.mean(dim=(2, 3)).view(num_clips, -1, x.shape[1]).mean(dim=1)  # (N, C)
 
 
 def _run(block: nn.Module, x: Tensor) -> Tensor:
