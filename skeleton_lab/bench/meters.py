@@ -7,11 +7,8 @@ rounds up or cannot reuse.
 
 from __future__ import annotations
 
-import re
-import resource
 import weakref
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,7 +17,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-MIB = 2**20
+from skeleton_lab.machine import MIB, peak_resident_bytes
+
+__all__ = ["MIB", "KeptBytes", "LiveBytes", "count_flops", "peak_resident_bytes", "tensor_bytes"]
 
 
 class LiveBytes(TorchDispatchMode):
@@ -99,16 +98,3 @@ def count_flops(forward: Callable[[], Any]) -> int:
 def tensor_bytes(tensors: Iterable[Tensor]) -> int:
     """Return the bytes of the distinct storages behind `tensors`."""
     return sum({t.untyped_storage()._cdata: t.untyped_storage().nbytes() for t in tensors}.values())
-
-
-def peak_resident_bytes() -> int:
-    """Return the most memory that this process has had resident: the interpreter and torch itself included."""
-    match = re.search(r"VmHWM:\s+(\d+) kB", _read_status())
-    return int(match.group(1)) * 1024 if match else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-def _read_status() -> str:
-    try:
-        return Path("/proc/self/status").read_text()
-    except OSError:  # not Linux
-        return ""
