@@ -112,17 +112,19 @@ class MultiScaleTemporalConv(nn.Module):
         residual: add the input, through a strided 1x1 convolution and batch norm where its shape differs.
         activation: end with a ReLU.
         time_axis: 2, or 3 for (B, C, V, T) in and out.
+        uneven: where C_out does not divide, the first branch has what the others leave; else that is refused.
     """
 
     def __init__(self, in_channels: int, out_channels: int, *, kernel_size: int, dilations: Sequence[int],
-                 stride: int = 1, residual: bool, activation: bool, time_axis: int = 2) -> None:
+                 stride: int = 1, residual: bool, activation: bool, time_axis: int = 2, uneven: bool = False) -> None:
         super().__init__()
         num_branches = len(dilations) + 2
-        if out_channels % num_branches:
+        width, left = divmod(out_channels, num_branches)
+        if not width or (left and not uneven):
             raise UserError(f"{out_channels} channels do not divide into {num_branches} temporal branches")
-        width = out_channels // num_branches
-        branches = [_branch(in_channels, width, TemporalConv(width, width, kernel_size, stride, dilation))
-                    for dilation in dilations]
+        widths = [width + left, *[width] * (len(dilations) - 1)]
+        branches = [_branch(in_channels, own, TemporalConv(own, own, kernel_size, stride, dilation))
+                    for own, dilation in zip(widths, dilations, strict=True)]
         pool = nn.MaxPool2d((3, 1), (stride, 1), (1, 0))
         branches.append(_branch(in_channels, width, pool, nn.BatchNorm2d(width)))
         branches.append(nn.Sequential(nn.Conv2d(in_channels, width, 1, (stride, 1)), nn.BatchNorm2d(width)))

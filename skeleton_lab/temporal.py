@@ -89,7 +89,7 @@ class TemporalBranches(torch.autograd.Function):
     apply(x (B, C_in, ...), shortcut to add to the output or None, plan, weight1 (C_out, C_in), bias1 (C_out),
     norm1 weight and bias (C_out - b), norm2 weight and bias (C_out), bias2 (b * dilations),
     *temporal weights (b, b, k, 1)) -> (output (B, C_out, ...), mean1, var1 (C_out - b), mean2, var2 (C_out)),
-    where b is the width of a branch.
+    where b is the width of a branch; convolved branches may have widths of their own.
     """
 
     @staticmethod
@@ -134,8 +134,8 @@ class TemporalBranches(torch.autograd.Function):
 
 def _convolve(active: Tensor, plan: BranchPlan, kernels: Sequence[Tensor], merged: Tensor) -> None:
     """Write the temporal convolutions and the pool of `active` side by side into `merged`, from its start."""
-    width = active.shape[1] // (len(kernels) + 1)
-    parts, slots = active.split(width, dim=1), merged.split(width, dim=1)
+    widths = _widths(active, kernels)
+    parts, slots = active.split(widths, dim=1), merged[:, :active.shape[1]].split(widths, dim=1)
     for slot, part, kernel, dilation in zip(slots, parts, kernels, plan.dilations, strict=False):
         slot.copy_(F.conv2d(part, plan.kernel(kernel), **plan.convolution(dilation)))
     slots[len(kernels)].copy_(max_pool_frames(parts[-1], plan))
@@ -144,9 +144,10 @@ def _convolve(active: Tensor, plan: BranchPlan, kernels: Sequence[Tensor], merge
 def _convolve_backward(grad: Tensor, active: Tensor, merged: Tensor, plan: BranchPlan,
                        kernels: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
     """Take the gradient of `merged` back; return those of `active` and of the kernels."""
-    width = active.shape[1] // (len(kernels) + 1)
+    widths = _widths(active, kernels)
     grad_active = torch.empty_like(active)
-    parts, slots, grad_parts = (tensor.split(width, dim=1) for tensor in (active, grad, grad_active))
+    parts, slots, grad_parts = (tensor[:, :active.shape[1]].split(widths, dim=1)
+                                for tensor in (active, grad, grad_active))
     grad_kernels = []
     for branch, (kernel, dilation) in enumerate(zip(kernels, plan.dilations, strict=True)):
         geometry = plan.convolution(dilation)
@@ -156,9 +157,15 @@ def _convolve_backward(grad: Tensor, active: Tensor, merged: Tensor, plan: Branc
         grad_parts[branch].copy_(grad_part)
         grad_kernels.append(plan.kernel(grad_kernel))
     pool = len(kernels)
-    pooled = merged.split(width, dim=1)[pool]
+    pooled = merged[:, :active.shape[1]].split(widths, dim=1)[pool]
     grad_parts[pool].copy_(_max_pool_backward(slots[pool], parts[pool], pooled, plan))
     return grad_active, grad_kernels
+
+
+def _widths(active: Tensor, kernels: Sequence[Tensor]) -> list[int]:
+    """Return the channels of each branch of `active`: one for each kernel, then the pool."""
+    convolved = [kernel.shape[0] for kernel in kernels]
+    return [*convolved, active.shape[1] - sum(convolved)]
 
 
 def _pointwise_backward(grad_hidden: Tensor, grad: Tensor, x: Tensor, weight1: Tensor,
@@ -187,7 +194,7 @@ def folded_branches(x: Tensor, plan: BranchPlan, first: tuple[Tensor, Tensor], s
     head, plain = weight.split(weight.shape[0] - width)
     column = (-1, 1, 1)
     active = pointwise(head, x).add_(bias[:-width].view(column)).relu_()
-    parts = active.split(width, dim=1)
+    parts = active.split(_widths(active, [kernel for kernel, _ in seconds]), dim=1)
     branches = [F.conv2d(part, plan.kernel(kernel), shift, **plan.convolution(dilation))
                 for part, (kernel, shift), dilation in zip(parts, seconds, plan.dilations, strict=False)]
     scale, shift = (vector.view(column) for vector in pool_norm)

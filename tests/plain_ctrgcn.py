@@ -72,16 +72,18 @@ class PlainMultiScaleTemporalConv(nn.Module):
     """Branches side by side; the options are those of `skeleton_lab.layers.MultiScaleTemporalConv`."""
 
     def __init__(self, in_channels: int, out_channels: int, *, kernel_size: int, dilations: tuple[int, ...],
-                 stride: int = 1, residual: bool, activation: bool) -> None:
+                 stride: int = 1, residual: bool, activation: bool, uneven: bool = False) -> None:
         super().__init__()
-        width = out_channels // (len(dilations) + 2)
+        width, left = divmod(out_channels, len(dilations) + 2)
+        assert uneven or not left
 
-        def head() -> list[nn.Module]:
+        def head(width: int) -> list[nn.Module]:
             return [nn.Conv2d(in_channels, width, 1), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
 
-        branches = [nn.Sequential(*head(), PlainTemporalConv(width, width, kernel_size, stride, dilation))
-                    for dilation in dilations]
-        branches.append(nn.Sequential(*head(), nn.MaxPool2d((3, 1), (stride, 1), (1, 0)), nn.BatchNorm2d(width)))
+        widths = [width + left] + [width] * (len(dilations) - 1)
+        branches = [nn.Sequential(*head(own), PlainTemporalConv(own, own, kernel_size, stride, dilation))
+                    for own, dilation in zip(widths, dilations, strict=True)]
+        branches.append(nn.Sequential(*head(width), nn.MaxPool2d((3, 1), (stride, 1), (1, 0)), nn.BatchNorm2d(width)))
         branches.append(nn.Sequential(nn.Conv2d(in_channels, width, 1, (stride, 1)), nn.BatchNorm2d(width)))
         self.branches = nn.ModuleList(branches)
         if residual:

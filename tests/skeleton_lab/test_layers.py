@@ -15,6 +15,7 @@ MSG3D_OPTIONS = {"kernel_size": 3, "dilations": (1, 2, 3, 4), "residual": True, 
 CASES = [
     (12, 12, 1, CTRGCN_OPTIONS), (8, 16, 2, CTRGCN_OPTIONS),
     (12, 12, 1, MSG3D_OPTIONS), (6, 12, 2, MSG3D_OPTIONS), (12, 12, 2, {**MSG3D_OPTIONS, "activation": False}),
+    (16, 16, 1, {**MSG3D_OPTIONS, "uneven": True}), (5, 17, 2, {**MSG3D_OPTIONS, "residual": False, "uneven": True}),
 ]
 
 
@@ -69,6 +70,8 @@ def test_temporal_unit_starts_at_framework_defaults():
 def test_channels_that_do_not_divide_are_refused():
     with pytest.raises(UserError, match="10 channels do not divide into 4"):
         MultiScaleTemporalConv(10, 10, **CTRGCN_OPTIONS)
+    with pytest.raises(UserError, match="3 channels do not divide into 4"):
+        MultiScaleTemporalConv(3, 3, **CTRGCN_OPTIONS, uneven=True)
 
 
 def test_bodies_to_batch_order():
