@@ -9,6 +9,7 @@ import torch
 
 from skeleton_lab.data import archive, clips
 from skeleton_lab.data.feeding import NUM_DEBUG_SAMPLES, BatchFeeder
+from skeleton_lab.data.observation import Observation
 from skeleton_lab.errors import UserError
 from skeleton_lab.skeletons import Skeleton
 from skeleton_lab.train.imports import load_object
@@ -29,6 +30,8 @@ class Feeder(BatchFeeder):
         random_rot: turn each clip at random, up to 0.3 rad about each axis.
         bone, vel: give bones instead of joints; give the steps from each frame to the next.
         debug: use the first 100 clips only.
+        observe: share of a clip's valid frames that is seen, from the first one on; `p_interval` is a share of that
+            part. Two numbers: drawn between them for each clip.
 
     Attributes:
         label: (N,) int64 classes. sample_name: "train_0", ... or "test_0", ...: the row in the archive.
@@ -39,7 +42,7 @@ class Feeder(BatchFeeder):
 
     def __init__(self, data_path: str, split: str, skeleton: str, p_interval: Sequence[float] = (1,),
                  window_size: int = 64, random_rot: bool = False, bone: bool = False, vel: bool = False,
-                 debug: bool = False) -> None:
+                 debug: bool = False, observe: float | Sequence[float] = 1) -> None:
         self.data_path, self.split = data_path, split
         self.skeleton = load_object(skeleton)
         if not isinstance(self.skeleton, Skeleton):
@@ -50,6 +53,7 @@ class Feeder(BatchFeeder):
         if window_size < 1:
             raise UserError(f"feeders.feeder_clips.Feeder: window_size={window_size} is no number of frames")
         self.random_rot, self.bone, self.vel = random_rot, bone, vel
+        self.observation = Observation.of(observe, "feeders.feeder_clips.Feeder")
         self._open()
         labels = np.array(archive.map_array(data_path, f"y_{split}"))
         if labels.shape != (len(self._clips),) or labels.dtype.kind not in "iu" or (labels < 0).any():
@@ -82,7 +86,7 @@ class Feeder(BatchFeeder):
         if not np.isfinite(frames).all():
             raise UserError(f"{self.data_path}: one of the clips {rows} of 'x_{self.split}' holds a number that is not "
                             "finite; make the archive again")
-        num_valid = (frames != 0).any(axis=(2, 3, 4)).sum(axis=1)
+        num_valid = self.observation.frames((frames != 0).any(axis=(2, 3, 4)).sum(axis=1))
         if len(self.p_interval) == 1:
             spans = clips.centre_spans(num_valid, *self.p_interval)
         else:

@@ -14,6 +14,7 @@ from skeleton_lab.data import archive
 from skeleton_lab.data.feeding import NUM_DEBUG_SAMPLES, BatchFeeder
 from skeleton_lab.data.labels import read_labels
 from skeleton_lab.data.layouts import all_finite
+from skeleton_lab.data.observation import Observation, observed_clip, repeats_to_the_end
 from skeleton_lab.errors import UserError
 
 NO_SPREAD = 1e-6  # a standard deviation below this share of the mean is rounding
@@ -34,6 +35,8 @@ class Feeder(BatchFeeder):
             never varies is only centred.
         debug: use the first 100 clips only.
         use_mmap: False reads the whole file into memory.
+        observe: share of a clip's valid frames to keep, from the first one on, before all else; what follows them in
+            the file, repetitions or zeros, follows these. Two numbers: drawn between them for each clip.
 
     Attributes:
         data: (N, C, T, V, M). label: (N,) int64. sample_name: list of N str. mean_map, std_map: (C, 1, V, 1) float32,
@@ -55,6 +58,7 @@ class Feeder(BatchFeeder):
         normalization: bool = False,
         debug: bool = False,
         use_mmap: bool = True,
+        observe: float | Sequence[float] = 1,
     ) -> None:
         if random_choose and window_size <= 0:
             raise UserError(f"feeders.feeder.Feeder: random_choose needs a window, but window_size is {window_size}; "
@@ -62,6 +66,7 @@ class Feeder(BatchFeeder):
         self.data_path, self.label_path, self.debug, self.use_mmap = data_path, label_path, debug, use_mmap
         self.random_choose, self.random_shift, self.random_move = random_choose, random_shift, random_move
         self.window_size, self.normalization = window_size, normalization
+        self.observation = Observation.of(observe, "feeders.feeder.Feeder")
         names, labels = read_labels(_existing(label_path))
         self.data = self._open()
         if len(self.data) != len(labels):
@@ -69,6 +74,7 @@ class Feeder(BatchFeeder):
                             "files anew, in one run")
         used = slice(NUM_DEBUG_SAMPLES if debug else None)
         self.data, self.sample_name, self.label = self.data[used], names[used], np.array(labels[used], np.int64)
+        self._repeats = not self.observation.whole and repeats_to_the_end(self.data)
         if normalization:
             self.mean_map, self.std_map = self._statistics()
 
@@ -78,7 +84,8 @@ class Feeder(BatchFeeder):
         The random draws are those of as many single items.
         """
         rows = [range(len(self))[index] for index in indices]
-        if self.normalization or self.random_shift or self.random_choose or self.window_size > 0 or self.random_move:
+        if (self.normalization or self.random_shift or self.random_choose or self.window_size > 0 or self.random_move
+                or not self.observation.whole):
             clips = np.stack([self._transformed(self.data[row]) for row in rows]).astype(np.float32, copy=False)
         else:
             clips = self.data[rows].astype(np.float32, copy=False)
@@ -103,6 +110,8 @@ class Feeder(BatchFeeder):
 
     def _transformed(self, clip: np.ndarray) -> np.ndarray:
         """Return one clip (C, T, V, M), read-only from the file, after the transforms asked for."""
+        if not self.observation.whole:
+            clip = observed_clip(clip, self.observation, self._repeats)
         if self.normalization:
             clip = (clip - self.mean_map) / self.std_map
         if self.random_shift:

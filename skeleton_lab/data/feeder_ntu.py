@@ -11,6 +11,7 @@ import torch
 from skeleton_lab.data import clips
 from skeleton_lab.data.feeding import NUM_DEBUG_SAMPLES, BatchFeeder
 from skeleton_lab.data.layouts import NUM_BODIES, NUM_COORDINATES, NUM_JOINTS
+from skeleton_lab.data.observation import Observation
 from skeleton_lab.data.spans import SpanReader, Tracks, open_clips
 from skeleton_lab.errors import UserError
 from skeleton_lab.skeletons import NTU_25
@@ -36,6 +37,8 @@ class Feeder(BatchFeeder):
         use_mmap: False reads the whole split into memory.
         bone: give each joint relative to its neighbour towards the centre of the body.
         vel: give the steps from each frame to the next; of the bones, with `bone`.
+        observe: share of a clip's valid frames that is seen, from the first one on; `p_interval` is a share of that
+            part. Two numbers: drawn between them for each clip.
 
     Attributes:
         label: (N,) int64 classes. sample_name: "train_0", ... or "test_0", ...: the row in the archive.
@@ -60,12 +63,14 @@ class Feeder(BatchFeeder):
         use_mmap: bool = True,
         bone: bool = False,
         vel: bool = False,
+        observe: float | Sequence[float] = 1,
     ) -> None:
         _refuse({"label_path": label_path, "random_choose": random_choose, "random_shift": random_shift,
                  "random_move": random_move, "normalization": normalization})
         self.window_size = _window(window_size)
         self.p_interval = _shares(p_interval)
         self.split, self.random_rot, self.bone, self.vel = split, random_rot, bone, vel
+        self.observation = Observation.of(observe, "feeders.feeder_ntu.Feeder")
         opened = open_clips(data_path, split)
         self._reader = SpanReader(opened, in_memory=not use_mmap)
         self.label = opened.labels[:NUM_DEBUG_SAMPLES if debug else None]
@@ -77,7 +82,8 @@ class Feeder(BatchFeeder):
         The random draws are those of as many single items, so that both ways give the same numbers.
         """
         rows = [range(len(self))[index] for index in indices]
-        plan = clips.plan_resampling(self._spans(self._reader.num_valid(rows)), self.window_size)
+        num_seen = self.observation.frames(self._reader.num_valid(rows))
+        plan = clips.plan_resampling(self._spans(num_seen), self.window_size)
         turns = clips.draw_rotations(len(rows)) if self.random_rot else None
         data = np.zeros((len(rows), NUM_BODIES, self.window_size, NUM_JOINTS, NUM_COORDINATES), np.float32)
         for start in range(0, len(rows), CLIPS_AT_ONCE):

@@ -11,6 +11,7 @@ import torch
 
 from skeleton_lab.data import clips
 from skeleton_lab.data.feeding import NUM_DEBUG_SAMPLES, BatchFeeder
+from skeleton_lab.data.observation import Observation
 from skeleton_lab.data.ucla_split import Recording, recordings
 from skeleton_lab.errors import UserError
 from skeleton_lab.skeletons import UCLA_20
@@ -36,6 +37,8 @@ class Feeder(BatchFeeder):
         debug: use the first 100 recordings only.
         use_mmap: accepted as False only, since JSON files cannot be mapped.
         root: the folder with the recordings.
+        observe: share of a recording that is seen, from its first frame on; the rest plays no part in the scaling
+            either. Two numbers: drawn between them for each clip.
 
     Attributes:
         label: class of each recording (not repeated), 0-based. sample_name: its file name without ".json".
@@ -57,6 +60,7 @@ class Feeder(BatchFeeder):
         debug: bool = False,
         use_mmap: bool = False,
         root: str = DEFAULT_ROOT,
+        observe: float | Sequence[float] = 1,
     ) -> None:
         self.train_val = "val" if "val" in label_path else "train"
         _refuse({"random_shift": random_shift, "random_move": random_move, "normalization": normalization,
@@ -65,6 +69,7 @@ class Feeder(BatchFeeder):
         self.repeat = _repeat(repeat, self.train_val)
         self.random_choose = self.train_val == "train" if random_choose is None else random_choose
         self.window_size = _window(window_size)
+        self.observation = Observation.of(observe, "feeders.feeder_ucla.Feeder")
         chosen = recordings(self.train_val)[:NUM_DEBUG_SAMPLES if debug else None]
         self.sample_name = [recording.name for recording in chosen]
         self.label = [recording.label for recording in chosen]
@@ -77,10 +82,10 @@ class Feeder(BatchFeeder):
     def get_batch(self, indices: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return the clips (N, C, T, V, M) float32, their classes (N,) and `indices` (N,), both int64."""
         samples = [range(len(self))[index] % len(self.label) for index in indices]
-        views, picks = self._draw(samples)
-        lengths = self._lengths[samples]
+        lengths, views, picks = self._draw(samples)
         starts = np.cumsum(lengths) - lengths
-        frames = np.concatenate([self._recording(sample) for sample in samples])  # (F, V, C)
+        frames = np.concatenate([self._recording(sample)[:length]
+                                 for sample, length in zip(samples, lengths, strict=True)])  # (F, V, C)
         centre = np.repeat(frames[starts, CENTRE_JOINT], lengths, axis=0)[:, None]
         matrices = np.repeat(clips.view_matrices(views), lengths, axis=0)
         frames = clips.span_unit_cube((frames - centre) @ matrices, starts, lengths)
@@ -97,16 +102,21 @@ class Feeder(BatchFeeder):
         start = self._starts[sample]
         return self._frames[start:start + self._lengths[sample]]
 
-    def _draw(self, samples: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-        """Return the views (N, 2) in degrees and the frame numbers (N, T), drawn clip by clip in training."""
+    def _draw(self, samples: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the numbers of frames seen (N,), the views (N, 2) in degrees and the frame numbers (N, T).
+
+        What is random is drawn clip by clip.
+        """
+        lengths = self._lengths[samples]
         views = np.zeros((len(samples), 2), np.int64)
         picks = np.empty((len(samples), self.window_size), np.int64)
         choose = clips.draw_frames if self.random_choose else clips.even_frames
-        for i, sample in enumerate(samples):
+        for i in range(len(samples)):
+            lengths[i:i + 1] = self.observation.frames(lengths[i:i + 1])
             if self.train_val == "train":
                 views[i] = clips.draw_view()
-            picks[i] = choose(int(self._lengths[sample]), self.window_size)
-        return views, picks
+            picks[i] = choose(int(lengths[i]), self.window_size)
+        return lengths, views, picks
 
 
 def _refuse(options: dict[str, bool]) -> None:

@@ -87,6 +87,18 @@ def device_index(value: Any) -> int | str:
     return int(word)
 
 
+def share(value: Any) -> float | list[float]:
+    """Read a share in (0, 1], or a range of shares: `0.1-1.0`, or `random` for just that."""
+    words = value if isinstance(value, list) else str("0.1-1" if value == "random" else value).split("-")
+    try:
+        shares = [float(word) for word in words]
+    except (TypeError, ValueError):
+        shares = []
+    if len(shares) not in (1, 2) or not all(0 < number <= 1 for number in shares) or shares != sorted(shares):
+        raise ValueError(f"expected a share in (0, 1], a range such as 0.1-1.0, or random, not '{value}'")
+    return shares if shares[0] < shares[-1] else shares[0]
+
+
 def default_workers() -> int:
     """Loader processes by default: one for each core this process may use, at most four.
 
@@ -114,6 +126,9 @@ COMMON_FLAGS: tuple[Flag, ...] = (
     Flag("num_worker", natural, None, "loader processes; 0: load in the main process (default: one a core, at most 4)"),
     Flag("train_feeder_args", dict, {}, "options of the training feeder: key=value,key=value", mapping=True),
     Flag("test_feeder_args", dict, {}, "options of the test feeder: key=value,key=value", mapping=True),
+    Flag("observe", share, None, "use only the first part of each clip: a share of its frames, for training and tests; "
+                                 "random (0.1-1.0) or another range: drawn for each training clip, tests see all "
+                                 "(default: as the feeders' options say)"),
     Flag("model", text, None, "dotted path of the model's class"),
     Flag("model_args", dict, {}, "options of the model: key=value,key=value", mapping=True),
     Flag("weights", text, None, "weights to start from or to test"),

@@ -122,7 +122,7 @@ def open_part(setup: Setup, training: bool) -> Part:
     size = config.batch_size if training else config.test_batch_size
     if not config.feeder:
         raise UserError("no feeder: name its class with --feeder or in the config, as feeders.<file>.Feeder")
-    feeder = construct(config.feeder, _with_debug(config, key), key)
+    feeder = construct(config.feeder, _feeder_options(config, key), key)
     batches = Batches(len(feeder), size, config.seed, shuffle=training, world=setup.world)
     if not len(batches):
         raise UserError(f"{key}: {len(feeder)} clip(s) make no batch of {size}; use a smaller batch size or more data")
@@ -131,8 +131,8 @@ def open_part(setup: Setup, training: bool) -> Part:
     return Part(feeder, batches, make_loader(feeder, batches, config.num_worker, setup.device), names)
 
 
-def _with_debug(config: Config, key: str) -> dict[str, Any]:
-    """Return the feeder's options; `--debug` turns on the training feeder's own debug mode."""
+def _feeder_options(config: Config, key: str) -> dict[str, Any]:
+    """Return the feeder's options; `--debug` and `--observe` turn on what feeders have of that."""
     options = dict(getattr(config, key))
     if config.debug and key == "train_feeder_args" and _takes(load_object(config.feeder), "debug"):
         options["debug"] = True
@@ -146,3 +146,8 @@ def _takes(target: Callable[..., Any], option: str) -> bool:
 def is_debug(config: Config) -> bool:
     """Whether this is a debug run, asked for by `--debug` or in the training feeder's options."""
     return bool(config.debug or config.train_feeder_args.get("debug"))
+    if config.observe is not None and (key == "train_feeder_args" or not isinstance(config.observe, list)):
+        if not _takes(load_object(config.feeder), "observe"):
+            raise UserError(f"--observe: '{config.feeder}' takes no option 'observe'; leave the flag out, or give the "
+                            "feeder that option, as skeleton_lab/data/observation.py serves it")
+        options["observe"] = config.observe
