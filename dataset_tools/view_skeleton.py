@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(next(p for p in Path(__file__).resolve().parents if (p / "skeleton_lab").is_dir())))
@@ -27,6 +28,7 @@ from PIL import Image
 from skeleton_lab.data.any_clip import FORMATS, AnyClip, load_clip
 from skeleton_lab.errors import UserError, run_command
 from skeleton_lab.files import replacing
+from skeleton_lab.skeleton_clip import ELEVATION_DEG, TURN_DEG, side, spread
 from skeleton_lab.skeletons import Skeleton
 from skeleton_lab.train.imports import load_object
 
@@ -34,7 +36,7 @@ RECORDED_FPS = 30
 DPI = 80
 COLOURS = {"left": "tab:blue", "right": "tab:red", "middle": "0.35"}
 LINES = ("-", "--", ":", "-.")
-ELEVATION_DEG, TURN_DEG, ZOOM = 12, 15, 1.3
+ZOOM = 1.3
 
 
 def main() -> None:
@@ -71,8 +73,8 @@ def read_skeleton(dotted: str | None) -> Skeleton | None:
     return skeleton
 
 
-def save_gif(clip: AnyClip, max_frames: int, path: Path) -> None:
-    """Draw evenly spread frames, at the speed they were recorded."""
+def save_gif(clip: AnyClip, max_frames: int, path: Path, captions: Sequence[str] | None = None) -> None:
+    """Draw evenly spread frames, at the speed they were recorded; `captions`: a line for each frame of the clip."""
     numbers = spread(len(clip.frames), max_frames)
     figure = pyplot.figure(figsize=(4, 4), dpi=DPI)
     figure.suptitle(clip.title, fontsize=9)
@@ -81,6 +83,8 @@ def save_gif(clip: AnyClip, max_frames: int, path: Path) -> None:
     for number in numbers:
         axes.clear()
         draw_frame(axes, clip, number)
+        if captions is not None:
+            figure.suptitle(f"{clip.title}\n{captions[number]}", fontsize=9)
         figure.canvas.draw()
         picture = Image.fromarray(np.asarray(figure.canvas.buffer_rgba()))
         images.append(picture.convert("P", palette=Image.Palette.ADAPTIVE))
@@ -101,14 +105,9 @@ def save_strip(clip: AnyClip, panels: int, path: Path) -> None:
     pyplot.close(figure)
 
 
-def spread(length: int, most: int) -> list[int]:
-    """Return up to `most` frame numbers from the first to the last."""
-    return np.unique(np.linspace(0, length - 1, min(most, length)).round().astype(int)).tolist()
-
-
 def draw_frame(axes: Axes3D, clip: AnyClip, number: int) -> None:
     """Draw one frame: every body that is there, and the frame's number."""
-    points = to_picture(clip)
+    points = clip.in_space()
     present = clip.present
     for body in np.flatnonzero(present[number]):
         joints = points[number, body]
@@ -118,19 +117,6 @@ def draw_frame(axes: Axes3D, clip: AnyClip, number: int) -> None:
         axes.scatter(*joints.T, s=6, color="0.2", depthshade=False)
     frame_box(axes, points[present])
     axes.set_title(f"frame {number + 1} of {len(clip.frames)}", fontsize=8)
-
-
-def to_picture(clip: AnyClip) -> np.ndarray:
-    """Return frames (T, M, V, 3) in the picture's axes: to the right, away from the viewer, up."""
-    x, y, z = np.moveaxis(clip.frames, -1, 0)
-    if clip.up_axis == 2:  # pre-normalised: people face +y
-        return np.stack([-x, -y, z], axis=-1)
-    return np.stack([-x, z, y], axis=-1)  # the camera looks along +z, and +x is on its left
-
-
-def side(skeleton: Skeleton, joint: int) -> str:
-    """Return left, right or middle."""
-    return "left" if joint in skeleton.left else "right" if joint in skeleton.right else "middle"
 
 
 def frame_box(axes: Axes3D, points: np.ndarray) -> None:

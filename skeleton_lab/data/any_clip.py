@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,35 +12,13 @@ from skeleton_lab.data.labels import read_labels
 from skeleton_lab.data.msg3d_clips import load_json, read_kinetics_clip
 from skeleton_lab.data.skeleton_file import Recording, read_recording
 from skeleton_lab.errors import UserError
+from skeleton_lab.skeleton_clip import SkeletonClip
 from skeleton_lab.skeletons import NTU_25, OPENPOSE_18, Skeleton, skeleton_with
 
 FORMATS = ".skeleton, .npz, .npy, .json (NW-UCLA, Kinetics), .mat (UTD-MHAD), .txt (MSR-Action3D)"
 
 
-@dataclass(frozen=True)
-class AnyClip:
-    """A clip: frames (T, M, V, 3) float32, zeros where a body is absent; its skeleton; what to call it."""
-
-    frames: np.ndarray
-    skeleton: Skeleton
-    title: str
-
-    @property
-    def up_axis(self) -> int:
-        """1 (y) or 2 (z): the axis along which people stand upright in this clip, judged from hips to head."""
-        names = self.skeleton.joint_names
-        head = next(joint for joint, name in enumerate(names) if name in ("head", "nose"))
-        hips = [joint for joint, name in enumerate(names) if name in ("left hip", "right hip")]
-        present = self.present
-        if not present.any() or not hips:
-            return 1
-        rise = (self.frames[..., head, :] - self.frames[..., hips, :].mean(axis=-2))[present].mean(axis=0)
-        return 2 if abs(rise[2]) > abs(rise[1]) else 1
-
-    @property
-    def present(self) -> np.ndarray:
-        """(T, M) bool: which bodies are there in which frames."""
-        return (self.frames != 0).any(axis=(2, 3))
+AnyClip = SkeletonClip
 
 
 def load_clip(path: str | Path, index: int = 0, split: str = "train", skeleton: Skeleton | None = None) -> AnyClip:

@@ -1,0 +1,62 @@
+"""A recorded clip to be looked at: bodies of a known skeleton, and how a viewer who stands at the camera sees them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from skeleton_lab.skeletons import Skeleton
+
+ELEVATION_DEG, TURN_DEG = 12, 15  # the viewer stands a little higher than the camera, and to its side
+
+
+@dataclass(frozen=True)
+class SkeletonClip:
+    """A clip: frames (T, M, V, 3) float32, zeros where a body is absent; its skeleton; what to call it."""
+
+    frames: np.ndarray
+    skeleton: Skeleton
+    title: str
+
+    @property
+    def up_axis(self) -> int:
+        """1 (y) or 2 (z): the axis along which people stand upright in this clip, judged from hips to head."""
+        names = self.skeleton.joint_names
+        head = next(joint for joint, name in enumerate(names) if name in ("head", "nose"))
+        hips = [joint for joint, name in enumerate(names) if name in ("left hip", "right hip")]
+        present = self.present
+        if not present.any() or not hips:
+            return 1
+        rise = (self.frames[..., head, :] - self.frames[..., hips, :].mean(axis=-2))[present].mean(axis=0)
+        return 2 if abs(rise[2]) > abs(rise[1]) else 1
+
+    @property
+    def present(self) -> np.ndarray:
+        """(T, M) bool: which bodies are there in which frames."""
+        return (self.frames != 0).any(axis=(2, 3))
+
+    def in_space(self) -> np.ndarray:
+        """Return the frames (T, M, V, 3) in a picture's axes: to the right, away from the viewer, up."""
+        x, y, z = np.moveaxis(self.frames, -1, 0)
+        if self.up_axis == 2:  # pre-normalised: people face +y
+            return np.stack([-x, -y, z], axis=-1)
+        return np.stack([-x, z, y], axis=-1)  # the camera looks along +z, and +x is on its left
+
+    def on_screen(self) -> np.ndarray:
+        """Return the frames (T, M, V, 2) as seen in parallel projection: to the right, up; in the clip's unit."""
+        azimuth, elevation = np.radians(TURN_DEG - 90), np.radians(ELEVATION_DEG)
+        to_right = np.array([-np.sin(azimuth), np.cos(azimuth), 0])
+        upward = np.array([-np.sin(elevation) * np.cos(azimuth), -np.sin(elevation) * np.sin(azimuth),
+                           np.cos(elevation)])
+        return self.in_space() @ np.stack([to_right, upward], axis=1)
+
+
+def side(skeleton: Skeleton, joint: int) -> str:
+    """Return left, right or middle."""
+    return "left" if joint in skeleton.left else "right" if joint in skeleton.right else "middle"
+
+
+def spread(length: int, most: int) -> list[int]:
+    """Return up to `most` frame numbers of `length`, evenly spread from the first to the last."""
+    return np.unique(np.linspace(0, length - 1, min(most, length)).round().astype(int)).tolist()
