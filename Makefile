@@ -32,9 +32,10 @@ test: $(READY)  ## Run the test suite
 # Words for docker build, such as BUILD="--network=host --build-arg BASE_IMAGE=...".
 BUILD ?=
 
-images:  ## Build the Docker images skeleton-lab:ctrgcn and skeleton-lab:msg3d
-	docker build $(BUILD) -t skeleton-lab:ctrgcn -f ctrgcn.docker .
-	docker build $(BUILD) -t skeleton-lab:msg3d -f msg3d.docker .
+images: $(patsubst %.docker,image-%,$(wildcard *.docker))  ## Build a Docker image of each model: skeleton-lab:ctrgcn, ...
+
+image-%:
+	docker build $(BUILD) -t skeleton-lab:$* -f $*.docker .
 
 smoke-images: $(READY)  ## Try out the built images: contents, each model's job, docker stop
 	$(RUN) -m pytest tests/docker -v
