@@ -10,6 +10,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from skeleton_lab.layers import bodies_to_batch
 from skeleton_lab.skeletons import skeleton_with, spatial_adjacency
 
 
@@ -79,9 +80,5 @@ class SkeletonGCN(nn.Module):
         self.classify = nn.Linear(channels[-1], num_class)
 
     def forward(self, clips: Tensor) -> Tensor:
-        n, c, t, v, m = clips.shape
-        x = clips.permute(0, 4, 3, 1, 2).reshape(n, m * v * c, t)
-        x = self.normalise(x).view(n, m, v, c, t)
-        x = x.permute(0, 1, 3, 4, 2).reshape(n * m, c, t, v)
-        x = self.blocks(x)  # (N*M, channels, T / 8, V)
-        return self.classify(x.mean((2, 3)).view(n, m, -1).mean(1))
+        x = self.blocks(bodies_to_batch(clips, self.normalise))  # (N*M, channels, T / 8, V)
+        return self.classify(x.mean((2, 3)).view(len(clips), -1, x.shape[1]).mean(1))
