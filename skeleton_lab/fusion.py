@@ -1,0 +1,238 @@
+"""Skeletons with a second modality: a descriptor of each clip, from its video or a text, joins a model's features.
+
+Three ways, each after a skeleton model that has `features(clips)` (N, F) and a classifier `fc` (F -> classes):
+
+- "late": a linear head on the descriptor, whose scores are added to the model's;
+- "concat": features and descriptor side by side, through one hidden layer, change the features before the classifier;
+- "gate": features and descriptor decide, feature by feature, how much of the descriptor is let in, as in gated
+  multimodal units (Arevalo et al., "Gated Multimodal Units for Information Fusion", ICLR workshop 2017).
+
+Each begins at the skeleton model's own output, to the bit: what the descriptor adds is a layer that starts at zero.
+The weights are the model's own, under their own keys, and those of the fusion under `fusion.`.
+
+Notation: N clips, F features, D numbers of a descriptor.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from skeleton_lab.errors import UserError
+
+KINDS = ("late", "concat", "gate")
+PREFIX = "fusion."
+LENGTH = 4.0  # of a typical descriptor after standardisation: as long as SGD at the models' rates is stable with
+DROPOUT = 0.5
+HIDDEN = 128
+
+
+class Vectors(Protocol):
+    """Where descriptors come from: one of `width` numbers, float32, for each sample name."""
+
+    width: int
+
+    def __getitem__(self, name: str) -> np.ndarray: ...
+
+    def require(self, names: Sequence[str], what: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class DescribedClips:
+    """A batch of clips with their descriptors; it goes through the training loop as the clips alone would.
+
+    Attributes:
+        clips: (N, C, T, V, M). vectors: (N, D) float32.
+    """
+
+    clips: Tensor
+    vectors: Tensor
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, some: slice) -> DescribedClips:
+        return DescribedClips(self.clips[some], self.vectors[some])
+
+    def to(self, *args: Any, **kwargs: Any) -> DescribedClips:
+        """Return both tensors moved as `Tensor.to` moves one."""
+        return DescribedClips(self.clips.to(*args, **kwargs), self.vectors.to(*args, **kwargs))
+
+    def pin_memory(self) -> DescribedClips:
+        """Return both tensors in page-locked memory (called by PyTorch's loader)."""
+        return DescribedClips(self.clips.pin_memory(), self.vectors.pin_memory())
+
+
+@dataclass(frozen=True)
+class Describe:
+    """Gives batches their descriptors; `names` are those of a data set's samples, which may repeat them in turn."""
+
+    vectors: Vectors
+    names: Sequence[str]
+
+    def __call__(self, clips: Tensor, indices: Sequence[int]) -> DescribedClips:
+        """Join clips (N, C, T, V, M) and the descriptors of the samples `indices`."""
+        names = [self.names[index % len(self.names)] for index in indices]
+        return DescribedClips(clips, torch.from_numpy(np.stack([self.vectors[name] for name in names])))
+
+
+class Standardize(nn.Module):
+    """Bring each number of descriptors (N, D) to mean 0 and one spread over all that training has seen; then dropout.
+
+    Descriptors come in any scale. Here a typical one has the length `LENGTH`, however many numbers it has. No batch
+    statistics: a chunk of one clip is as good as a large one. A number that never varies becomes 0.
+    """
+
+    count: Tensor
+    mean: Tensor
+    squares: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.register_buffer("count", torch.zeros(()))
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("squares", torch.zeros(width))  # the sum of squared differences from the mean
+        self.dropout = nn.Dropout(DROPOUT)
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        vectors = vectors.to(self.mean.dtype)
+        if self.training:
+            self._see(vectors)
+        variance = self.squares / self.count.clamp(min=1)
+        varies = variance > (1e-6 * self.mean) ** 2  # less is rounding
+        scale = torch.where(varies, variance.clamp(min=torch.finfo(variance.dtype).tiny).rsqrt(), 0)
+        return self.dropout((vectors - self.mean) * scale * (LENGTH / math.sqrt(len(self.mean))))
+
+    @torch.no_grad()
+    def _see(self, vectors: Tensor) -> None:
+        """Add a batch to the moments (Chan, Golub and LeVeque's update)."""
+        mean, total = vectors.mean(dim=0), self.count + len(vectors)
+        step = mean - self.mean
+        self.squares += ((vectors - mean) ** 2).sum(dim=0) + step**2 * (self.count * len(vectors) / total)
+        self.mean += step * (len(vectors) / total)
+        self.count.copy_(total)
+
+
+class LateFusion(nn.Module):
+    """Scores of the features plus scores of the descriptor: see `fused` for the arguments of all three."""
+
+    def __init__(self, features: int, width: int, classes: int) -> None:
+        super().__init__()
+        self.standardize = Standardize(width)
+        self.late = _zeroed(nn.Linear(width, classes))
+
+    def forward(self, features: Tensor, vectors: Tensor, classify: Callable[[Tensor], Tensor]) -> Tensor:
+        """(N, F), (N, D) -> (N, classes)."""
+        return classify(features) + self.late(self.standardize(vectors))
+
+
+class ConcatFusion(nn.Module):
+    """Features plus what a hidden layer makes of features and descriptor side by side, classified."""
+
+    def __init__(self, features: int, width: int, classes: int) -> None:
+        super().__init__()
+        self.standardize = Standardize(width)
+        self.concat = nn.Linear(features + width, HIDDEN)
+        self.change = _zeroed(nn.Linear(HIDDEN, features))
+
+    def forward(self, features: Tensor, vectors: Tensor, classify: Callable[[Tensor], Tensor]) -> Tensor:
+        """(N, F), (N, D) -> (N, classes)."""
+        both = _side_by_side(features, self.standardize(vectors))
+        return classify(features + self.change(torch.relu(self.concat(both))))
+
+
+class GateFusion(nn.Module):
+    """Features plus the gated projection of the descriptor, classified."""
+
+    def __init__(self, features: int, width: int, classes: int) -> None:
+        super().__init__()
+        self.standardize = Standardize(width)
+        self.gate = nn.Linear(features + width, features)
+        self.project = _zeroed(nn.Linear(width, features))
+
+    def forward(self, features: Tensor, vectors: Tensor, classify: Callable[[Tensor], Tensor]) -> Tensor:
+        """(N, F), (N, D) -> (N, classes)."""
+        vectors = self.standardize(vectors)
+        gate = torch.sigmoid(self.gate(_side_by_side(features, vectors)))
+        return classify(features + gate * self.project(vectors))
+
+
+def _zeroed(layer: nn.Linear) -> nn.Linear:
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def _side_by_side(features: Tensor, vectors: Tensor) -> Tensor:
+    """(N, F), (N, D) -> (N, F + D), the features on a common scale."""
+    return torch.cat([functional.layer_norm(features, features.shape[1:]), vectors], dim=1)
+
+
+class FusedModel(nn.Module):
+    """A skeleton model and a fusion: DescribedClips -> logits (N, classes).
+
+    Its state dict is the model's own, and the fusion's under `fusion.`.
+    """
+
+    model: Any  # a module with `features` and `fc`
+
+    def __init__(self, model: nn.Module, fusion: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self.fusion = fusion
+
+    def forward(self, batch: DescribedClips) -> Tensor:
+        if not isinstance(batch, DescribedClips):
+            raise UserError("this model is fused with descriptors, and clips came without; use main.py, or leave "
+                            "descriptors and fusion out of the config to use its skeleton part alone")
+        return self.fusion(self.model.features(batch.clips), batch.vectors, self.model.fc)
+
+    def state_dict(self, *, prefix: str = "", **options: Any) -> dict[str, Any]:  # type: ignore[override]
+        """Return the model's state with its own keys, then the fusion's; takes the options of PyTorch's method."""
+        state = self.model.state_dict(prefix=prefix, **options)
+        return self.fusion.state_dict(**{**options, "destination": state, "prefix": prefix + PREFIX})
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Load such a state; returns what PyTorch's method returns, of the model."""
+        own = OrderedDict((key, value) for key, value in state_dict.items() if not key.startswith(PREFIX))
+        added = OrderedDict((key.removeprefix(PREFIX), value) for key, value in state_dict.items() if key not in own)
+        self.fusion.load_state_dict(added, strict, assign)
+        return self.model.load_state_dict(own, strict, assign)
+
+
+def fused(model: nn.Module, kind: str, width: int, name: str) -> FusedModel:
+    """Join `model` with a fusion of one of `KINDS` for descriptors of `width` numbers.
+
+    Args:
+        name: the model's name in messages.
+
+    Raises:
+        UserError: the model has no `features` or no linear `fc`, or uses the key of the fusion for weights of its own.
+    """
+    classifier = getattr(model, "fc", None)
+    if not callable(getattr(model, "features", None)) or not isinstance(classifier, nn.Linear):
+        raise UserError(f"--fusion: '{name}' has no features(clips) with a linear classifier fc; give the model both "
+                        "(see docs/fusion.md), or leave --descriptors and --fusion out")
+    if any(key.startswith(PREFIX) for key in model.state_dict()):
+        raise UserError(f"--fusion: '{name}' has weights called {PREFIX}* of its own; rename them in the model")
+    make = {"late": LateFusion, "concat": ConcatFusion, "gate": GateFusion}[kind]
+    return FusedModel(model, make(classifier.in_features, width, classifier.out_features))
+
+
+def skeleton_part(weights: Mapping[str, Tensor], own: Mapping[str, Tensor],
+                  say: Callable[[str], None]) -> OrderedDict[str, Tensor]:
+    """Return a fused model's `weights` for a model with the keys `own`: all, or without fusion if it has none."""
+    if any(key.startswith(PREFIX) for key in own) or not any(key.startswith(PREFIX) for key in weights):
+        return OrderedDict(weights)
+    kept = OrderedDict((key, value) for key, value in weights.items() if not key.startswith(PREFIX))
+    say(f"Weights of a model fused with descriptors: the skeleton part alone is loaded, {len(weights) - len(kept)} "
+        f"key(s) {PREFIX}* are left out; for the whole model give --descriptors and --fusion.")
+    return kept
