@@ -11,7 +11,7 @@ import os
 import random
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -21,7 +21,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from skeleton_lab.train.distributed import World
 
-Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # data (N, C, T, V, M), labels (N,), indices (N,)
+# data (N, C, T, V, M) or with descriptors beside it, labels (N,), indices (N,)
+Batch = tuple[Any, torch.Tensor, torch.Tensor]
 
 
 class Feeder(Protocol):
@@ -99,10 +100,13 @@ class Batches(Sampler[Request]):
 
 
 class SeededFetch(Dataset[Batch]):
-    """Serves whole batches of a Feeder, each from generators seeded for it."""
+    """Serves whole batches of a Feeder, each from generators seeded for it.
 
-    def __init__(self, feeder: Any) -> None:
-        self.feeder = feeder
+    `describe`, if any, makes of the clips and their indices what stands for the clips in the batch.
+    """
+
+    def __init__(self, feeder: Any, describe: Callable[[torch.Tensor, Sequence[int]], Any] | None = None) -> None:
+        self.feeder, self.describe = feeder, describe
 
     def __len__(self) -> int:
         return len(self.feeder)
@@ -113,16 +117,19 @@ class SeededFetch(Dataset[Batch]):
         seed_generators(request.seed)
         try:
             if hasattr(self.feeder, "get_batch"):
-                return self.feeder.get_batch(request.indices)
-            data, labels, indices = default_collate([self.feeder[index] for index in request.indices])
-            return data.float(), labels.long(), indices
+                data, labels, indices = self.feeder.get_batch(request.indices)
+            else:
+                data, labels, indices = default_collate([self.feeder[index] for index in request.indices])
+                data, labels = data.float(), labels.long()
+            return self.describe(data, request.indices) if self.describe else data, labels, indices
         finally:
             restore_generators(before)
 
 
-def make_loader(feeder: Any, batches: Batches, workers: int, device: torch.device) -> DataLoader[Batch]:
+def make_loader(feeder: Any, batches: Batches, workers: int, device: torch.device,
+                describe: Callable[[torch.Tensor, Sequence[int]], Any] | None = None) -> DataLoader[Batch]:
     """Return a loader over `batches`; workers stay alive between epochs, GPU copies are asynchronous."""
-    return DataLoader(SeededFetch(feeder), batch_sampler=batches, num_workers=workers, collate_fn=_as_it_is,
+    return DataLoader(SeededFetch(feeder, describe), batch_sampler=batches, num_workers=workers, collate_fn=_as_it_is,
                       pin_memory=device.type == "cuda", persistent_workers=workers > 0,
                       worker_init_fn=heed_only_the_main_process,
                       generator=torch.Generator())  # its own draws then leave the global generator alone

@@ -16,6 +16,7 @@ from torch import nn
 
 from skeleton_lab.errors import UserError
 from skeleton_lab.files import replacing, write_bytes
+from skeleton_lab.fusion import skeleton_part
 from skeleton_lab.train.workdir import PREVIOUS_STATE, STATE, WorkDir
 
 _SHOWN_KEYS = 4
@@ -89,6 +90,7 @@ def load_weights(model: nn.Module, path: str | Path, ignore: Sequence[str], igno
             say(f"Ignoring weights: {key}")
             del weights[key]
     own = model.state_dict()
+    weights = skeleton_part(weights, own, say)
     _refuse_other_architecture(path, weights, own)
     missing = [key for key in own if key not in weights]
     if missing:

@@ -18,6 +18,7 @@ import yaml
 
 from skeleton_lab.errors import UserError, suggest
 from skeleton_lab.files import write_text
+from skeleton_lab.fusion import KINDS
 from skeleton_lab.train.distributed import World
 from skeleton_lab.train.literals import parse_assignments
 from skeleton_lab.train.spec import Flag, TreeSpec
@@ -153,6 +154,8 @@ COMMON_FLAGS: tuple[Flag, ...] = (
          choices=("auto", "bf16", "fp16")),
     Flag("deterministic", boolean, True, "ask cuDNN for deterministic kernels"),
     Flag("memory_friendly", boolean, False, "recompute activations: less memory, same numbers, slower", switch=True),
+    Flag("descriptors", text, None, "HDF5 file with a vector of each sample, beside the skeletons; needs --fusion"),
+    Flag("fusion", text, None, "how the model takes the vectors of --descriptors", choices=KINDS),
     Flag("resume", boolean, False, "continue the run in the work directory", switch=True, transient=True),
     Flag("overwrite", boolean, False, "delete the run in the work directory first", switch=True, transient=True),
 )
@@ -256,6 +259,9 @@ def _complete(config: Config) -> None:
                         "folder is that of --work-dir")
     if config.resume and config.overwrite:
         raise UserError("--resume and --overwrite contradict each other; choose one")
+    if bool(config.descriptors) != bool(config.fusion):
+        raise UserError("--descriptors and --fusion need each other: the file, and late, concat or gate; give both or "
+                        "none")
     for phase in ("train_feeder_args", "test_feeder_args"):
         if not isinstance(getattr(config, phase), dict):
             raise UserError(f"{phase}: expected a mapping of options")

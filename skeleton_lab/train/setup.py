@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 
 from skeleton_lab.errors import UserError
 from skeleton_lab.files import replacing
+from skeleton_lab.fusion import Describe, Vectors, fused
 from skeleton_lab.train.batches import Batch, Batches, make_loader, seed_generators
 from skeleton_lab.train.checkpoint import load_weights
 from skeleton_lab.train.config import Config
@@ -23,6 +24,8 @@ from skeleton_lab.train.distributed import World
 from skeleton_lab.train.imports import construct, load_object
 from skeleton_lab.train.spec import TreeSpec
 from skeleton_lab.train.workdir import WorkDir
+
+DESCRIPTORS = "skeleton_lab.data.descriptors.Descriptors"  # reads the file of --descriptors
 
 
 @dataclass
@@ -91,7 +94,7 @@ def build_model(config: Config) -> nn.Module:
     """Construct the model that the config names.
 
     Raises:
-        UserError: no model named, or it does not resolve, take its options, or recompute activations.
+        UserError: no model named, or it does not resolve, take its options, recompute activations, or take descriptors.
     """
     if not config.model:
         raise UserError("no model: name its class with --model or in the config, as model.<file>.Model")
@@ -100,7 +103,14 @@ def build_model(config: Config) -> nn.Module:
         if not hasattr(model, "set_memory_friendly"):
             raise UserError(f"--memory-friendly: '{config.model}' has no set_memory_friendly(); leave the switch out")
         model.set_memory_friendly(True)
+    if config.fusion:
+        model = fused(model, config.fusion, open_descriptors(config).width, config.model)
     return model
+
+
+def open_descriptors(config: Config) -> Vectors:
+    """Open the file of `--descriptors`, or raise a UserError where it is unusable."""
+    return construct(DESCRIPTORS, {"path": config.descriptors}, "descriptors")
 
 
 def copy_sources(config: Config, work_dir: WorkDir) -> None:
@@ -128,7 +138,16 @@ def open_part(setup: Setup, training: bool) -> Part:
         raise UserError(f"{key}: {len(feeder)} clip(s) make no batch of {size}; use a smaller batch size or more data")
     names = getattr(feeder, "sample_name", None)
     names = list(range(len(feeder))) if names is None else list(names)
-    return Part(feeder, batches, make_loader(feeder, batches, config.num_worker, setup.device), names)
+    describe = _describer(config, names, key) if config.fusion else None
+    loader = make_loader(feeder, batches, config.num_worker, setup.device, describe)
+    return Part(feeder, batches, loader, names)
+
+
+def _describer(config: Config, names: list[str], key: str) -> Describe:
+    """Return what gives the samples `names` their descriptors, after making sure that they have some."""
+    vectors = open_descriptors(config)
+    vectors.require(names, key)
+    return Describe(vectors, names)
 
 
 def _feeder_options(config: Config, key: str) -> dict[str, Any]:
