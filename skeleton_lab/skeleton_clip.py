@@ -44,12 +44,19 @@ class SkeletonClip:
         return np.stack([-x, z, y], axis=-1)  # the camera looks along +z, and +x is on its left
 
     def on_screen(self) -> np.ndarray:
-        """Return the frames (T, M, V, 2) as seen in parallel projection: to the right, up; in the clip's unit."""
+        """Return the frames (T, M, V, 2) as seen in parallel projection: to the right, up; in the clip's unit.
+
+        The viewer goes along with the people, so that somebody who walks stays in the middle; up stays up.
+        """
+        space, present = self.in_space(), self.present[:, :, None, None]
+        joints = np.maximum(present.sum(axis=(1, 2, 3)), 1) * space.shape[2]
+        ground = np.where(present, space, 0).sum(axis=(1, 2))[:, :2] / joints[:, None]  # (T, 2)
+        space[..., :2] -= ground[:, None, None]
         azimuth, elevation = np.radians(TURN_DEG - 90), np.radians(ELEVATION_DEG)
         to_right = np.array([-np.sin(azimuth), np.cos(azimuth), 0])
         upward = np.array([-np.sin(elevation) * np.cos(azimuth), -np.sin(elevation) * np.sin(azimuth),
                            np.cos(elevation)])
-        return self.in_space() @ np.stack([to_right, upward], axis=1)
+        return space @ np.stack([to_right, upward], axis=1)
 
 
 def side(skeleton: Skeleton, joint: int) -> str:

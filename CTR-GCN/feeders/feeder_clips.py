@@ -11,6 +11,7 @@ from skeleton_lab.data import archive, clips
 from skeleton_lab.data.feeding import NUM_DEBUG_SAMPLES, BatchFeeder
 from skeleton_lab.data.observation import Observation
 from skeleton_lab.errors import UserError
+from skeleton_lab.skeleton_clip import SkeletonClip
 from skeleton_lab.skeletons import Skeleton
 from skeleton_lab.train.imports import load_object
 
@@ -78,6 +79,11 @@ class Feeder(BatchFeeder):
     def __setstate__(self, state: dict[str, object]) -> None:
         vars(self).update(state)
         self._open()
+
+    def recorded(self, index: int) -> SkeletonClip:
+        """Return a clip as it was recorded, before any transform, to be looked at."""
+        frames = self._clips[index].transpose(1, 3, 2, 0)  # (C, T, V, M) -> (T, M, V, C)
+        return SkeletonClip(np.array(frames), self.skeleton, self.sample_name[index])
 
     def get_batch(self, indices: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return the clips (N, C, T, V, M) float32, their classes (N,) and `indices` (N,), both int64."""

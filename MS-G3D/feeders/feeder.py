@@ -16,6 +16,8 @@ from skeleton_lab.data.labels import read_labels
 from skeleton_lab.data.layouts import all_finite
 from skeleton_lab.data.observation import Observation, observed_clip, repeats_to_the_end
 from skeleton_lab.errors import UserError
+from skeleton_lab.skeleton_clip import SkeletonClip
+from skeleton_lab.skeletons import OPENPOSE_18, skeleton_with
 
 NO_SPREAD = 1e-6  # a standard deviation below this share of the mean is rounding
 
@@ -91,6 +93,21 @@ class Feeder(BatchFeeder):
             clips = self.data[rows].astype(np.float32, copy=False)
         self._require_finite(clips, rows)
         return torch.from_numpy(clips), torch.from_numpy(self.label[rows]), torch.as_tensor(indices, dtype=torch.int64)
+
+    def recorded(self, index: int) -> SkeletonClip:
+        """Return a clip as the file has it, to be looked at; of a file of bones, from the file of joints beside it.
+
+        Raises:
+            UserError: there is no such file, or no skeleton with this number of joints is known.
+        """
+        joints = self.data
+        if "_bone" in Path(self.data_path).name:
+            joints = archive.map_array(_existing(self.data_path.replace("_bone", "_joint")))
+        frames = np.array(joints[index].transpose(1, 3, 2, 0), np.float32)  # (C, T, V, M) -> (T, M, V, C)
+        skeleton = skeleton_with(frames.shape[2])
+        if skeleton is OPENPOSE_18:
+            frames[..., 2] = 0  # a confidence, not a depth
+        return SkeletonClip(frames, skeleton, self.sample_name[index])
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the clips out when a loader process gets a copy: it maps the file itself."""

@@ -14,6 +14,7 @@ from skeleton_lab.data.layouts import NUM_BODIES, NUM_COORDINATES, NUM_JOINTS
 from skeleton_lab.data.observation import Observation
 from skeleton_lab.data.spans import SpanReader, Tracks, open_clips
 from skeleton_lab.errors import UserError
+from skeleton_lab.skeleton_clip import SkeletonClip
 from skeleton_lab.skeletons import NTU_25
 
 CLIPS_AT_ONCE = 16  # what the transforms of these hold stays in the processor's cache
@@ -92,6 +93,10 @@ class Feeder(BatchFeeder):
             data[some][tracks.clip, tracks.body] = self._transformed(tracks, turns[some] if self.random_rot else None)
         return (torch.from_numpy(data).permute(0, 4, 2, 3, 1),  # (N, M, T, V, C) -> (N, C, T, V, M)
                 torch.from_numpy(self.label[rows]), torch.as_tensor(indices, dtype=torch.int64))
+
+    def recorded(self, index: int) -> SkeletonClip:
+        """Return a clip as it was recorded, before any transform, to be looked at."""
+        return SkeletonClip(self._reader.frames(index), NTU_25, self.sample_name[index])
 
     def _transformed(self, tracks: Tracks, turns: np.ndarray | None) -> np.ndarray:
         """Return the joints of tracks (K, T, V, C) after everything that the options ask for."""

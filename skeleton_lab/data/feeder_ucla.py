@@ -14,6 +14,7 @@ from skeleton_lab.data.feeding import NUM_DEBUG_SAMPLES, BatchFeeder
 from skeleton_lab.data.observation import Observation
 from skeleton_lab.data.ucla_split import Recording, recordings
 from skeleton_lab.errors import UserError
+from skeleton_lab.skeleton_clip import SkeletonClip
 from skeleton_lab.skeletons import UCLA_20
 
 DEFAULT_ROOT = "data/NW-UCLA/all_sqe/"
@@ -101,6 +102,11 @@ class Feeder(BatchFeeder):
     def _recording(self, sample: int) -> np.ndarray:
         start = self._starts[sample]
         return self._frames[start:start + self._lengths[sample]]
+    def recorded(self, index: int) -> SkeletonClip:
+        """Return a clip as it was recorded, before any transform, to be looked at."""
+        sample = index % len(self.label)
+        return SkeletonClip(self._recording(sample)[:, None], UCLA_20, self.sample_name[sample])
+
 
     def _draw(self, samples: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the numbers of frames seen (N,), the views (N, 2) in degrees and the frame numbers (N, T).

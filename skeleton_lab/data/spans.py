@@ -74,6 +74,10 @@ class SpanReader:
         vars(self).update(state)
         self._open()
 
+    def frames(self, index: int) -> np.ndarray:
+        """Return one clip as it lies in the file, padding included, (T, M, V, C) float32, a copy."""
+        return np.array(self._split.frames(index))
+
     def num_valid(self, indices: Sequence[int]) -> np.ndarray:
         """Return (N,) int64: how many frames of each clip are not empty.
 
