@@ -175,7 +175,7 @@ def read_config(spec: TreeSpec, argv: Sequence[str] | None = None) -> Config:
     words = [_hyphenated(word) for word in (sys.argv[1:] if argv is None else argv)]
     parser = _parser(spec, flags)
     given = vars(parser.parse_args(words))
-    settings = {key: spec.defaults.get(key, flag.default) for key, flag in flags.items()}
+    settings = default_settings(spec)
     from_file = read_yaml(Path(given["config"]), flags) if given.get("config") else {}
     settings.update(from_file)
     for key, value in given.items():
@@ -196,6 +196,11 @@ def read_config(spec: TreeSpec, argv: Sequence[str] | None = None) -> Config:
 
 def read_yaml(path: Path, flags: dict[str, Flag]) -> dict[str, Any]:
     """Read a YAML file of settings and convert each value as its flag does.
+def default_settings(spec: TreeSpec) -> dict[str, Any]:
+    """Return a tree's settings where nothing else is said; None where the default depends on others or the machine."""
+    return {flag.key: spec.defaults.get(flag.key, flag.default) for flag in (*COMMON_FLAGS, *spec.flags)}
+
+
 
     Raises:
         UserError: naming the file and the key.

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from skeleton_lab.files import replacing, write_text
 from skeleton_lab.pickles import dump_plain_pickle
 
-HISTORY_COLUMNS = ("epoch", "learning_rate", "train_loss", "train_top1", "test_loss", "test_top1", "clips_per_s")
+HISTORY_COLUMNS = ("epoch", "learning_rate", "train_loss", "train_top1", "test_loss", "test_top1", "test_top5",
+                   "clips_per_s")
+PREDICTION_COLUMNS = ("sample", "true", "predicted", "probability", "rank")
 _MOST_NUMBERED_CLASSES = 20  # a confusion matrix of more classes shows colours only
 
 
@@ -37,6 +39,22 @@ def write_sample_lists(right: Path, wrong: Path, predicted: NDArray[np.integer],
     _write_csv(right, zip(predicted.tolist(), labels.tolist(), strict=True))
     missed = np.flatnonzero(predicted != labels)
     _write_csv(wrong, ((int(i), int(predicted[i]), int(labels[i])) for i in missed))
+
+
+def write_predictions(path: Path, names: Sequence[str], scores: NDArray[np.float32],
+                      labels: NDArray[np.integer]) -> None:
+    """Write a CSV with a row for each clip of a test, in order.
+
+    Columns: `sample`, its name; `true` and `predicted` class; `probability` of the predicted one, by softmax; `rank` of
+    the true class among the scores, from 1.
+    """
+    predicted = scores.argmax(axis=1)
+    rising = np.exp(scores - scores.max(axis=1, keepdims=True), dtype=np.float64)
+    probability = rising.max(axis=1) / rising.sum(axis=1)
+    place = (np.argsort(scores, axis=1, kind="stable") == labels[:, None]).argmax(axis=1)  # as top_k_accuracy has it
+    rows = zip(names, labels.tolist(), predicted.tolist(), [f"{p:.4f}" for p in probability],
+               (scores.shape[1] - place).tolist(), strict=True)
+    _write_csv(path, [PREDICTION_COLUMNS, *rows])
 
 
 def write_batch(path: Path, arrays: dict[str, NDArray[Any]]) -> None:

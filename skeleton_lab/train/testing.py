@@ -10,7 +10,9 @@ from skeleton_lab.errors import UserError
 from skeleton_lab.metrics import class_accuracy, confusion, top_k_accuracy
 from skeleton_lab.train import report
 from skeleton_lab.train.loop import Compute, Evaluation, evaluate
+from skeleton_lab.train.record import Record, write_run_report
 from skeleton_lab.train.setup import Part, Setup, chunk_size, open_part
+from skeleton_lab.train.workdir import PREDICTIONS
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class Outputs:
         lists_of: write the lists of right and wrong samples, named after this weight file.
         class_table: write the CSV of recalls and confusion counts.
         picture: draw the confusion matrix.
+        predictions: write the table of what was predicted for each clip.
     """
 
     epoch: int
@@ -30,6 +33,7 @@ class Outputs:
     lists_of: Path | None = None
     class_table: bool = True
     picture: bool = False
+    predictions: bool = False
 
 
 def run_test(setup: Setup) -> int:
@@ -45,10 +49,15 @@ def run_test(setup: Setup) -> int:
     part = open_part(setup, training=False)
     setup.work_dir.log(f"Model:   {config.model}.")
     setup.work_dir.log(f"Weights: {config.weights}.")
-    outputs = Outputs(1, scores=config.save_score, lists_of=Path(config.weights).resolve(), picture=True)
+    record = Record(setup, "test")
+    outputs = Outputs(1, scores=config.save_score, lists_of=Path(config.weights).resolve(), picture=True,
+                      predictions=True)
     evaluation = evaluate_part(setup, part, compute_for(setup), outputs)
     setup.work_dir.log(f"Tested {len(evaluation.labels)} clips in {evaluation.seconds:.1f} s "
                        f"({len(evaluation.labels) / evaluation.seconds:.0f} clips/s).")
+    record.tested(config.weights, len(evaluation.labels), evaluation.seconds)
+    record.save(finished=True)
+    write_run_report(setup, part.feeder)
     setup.work_dir.log("Done.")
     return 0
 
@@ -92,6 +101,8 @@ def _write(setup: Setup, part: Part, evaluation: Evaluation, outputs: Outputs) -
         right, wrong = (folder / pattern.format(weights=stem_of_weights)
                         for pattern in (setup.spec.right_file, setup.spec.wrong_file))
         report.write_sample_lists(right, wrong, scores.argmax(axis=1), labels)
+    if outputs.predictions:
+        report.write_predictions(folder / PREDICTIONS, part.names, scores, labels)
     if outputs.picture:
         top1 = 100 * top_k_accuracy(scores, labels, 1)
         report.draw_confusion(folder / "confusion_matrix.png", counts, f"{len(labels)} clips, top-1 {top1:.2f} %")

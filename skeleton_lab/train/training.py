@@ -26,10 +26,11 @@ from skeleton_lab.train.checkpoint import (
 from skeleton_lab.train.config import Config
 from skeleton_lab.train.loop import Means, TrainingDiverged, train_one_epoch
 from skeleton_lab.train.optim import Schedule, make_optimizer, set_learning_rate
+from skeleton_lab.train.record import Record, write_run_report
 from skeleton_lab.train.setup import Setup, copy_sources, is_debug, open_part
 from skeleton_lab.train.signals import StopRequest
 from skeleton_lab.train.testing import Outputs, compute_for, evaluate_part, progress_of
-from skeleton_lab.train.workdir import BEST_WEIGHTS, DIVERGED_BATCH
+from skeleton_lab.train.workdir import BEST_WEIGHTS, DIVERGED_BATCH, PREDICTIONS
 
 # Settings that may change between a run and its resumption without making it another run.
 _FREE_TO_CHANGE = {"work_dir", "config", "phase", "num_epoch", "num_worker", "device", "print_log", "log_interval",
@@ -94,6 +95,7 @@ class Training:
             if getattr(config, "optimizer_states", None):
                 self._restore_optimizer(config.optimizer_states)
         self.writers = self._open_writers()
+        self.record = Record(setup, "train", resumed=state is not None)
 
     # -- the run -------------------------------------------------------------------------------------
 
@@ -109,10 +111,12 @@ class Training:
                 break
             if self.world.is_main:
                 report.write_history(self.work_dir.path / "history.csv", self.history)
+            self.record.save()
             self.epoch, self.means = self.epoch + 1, Means()
             self._save_state()
         if self._asked_to_stop():
             self._save_state()
+            self.record.save()
             self.work_dir.log(f"Stopped by a signal in epoch {self.epoch + 1}, after {self.means.batches} of its "
                               f"{len(self.train_part.batches)} batches; the state is saved: go on with --resume.")
             return
@@ -147,6 +151,7 @@ class Training:
         except TrainingDiverged as error:
             raise self._diverged(*error.args, lr) from None
         seconds = figures["data_s"] + figures["network_s"]
+        self.record.trained(number, seconds)
         if self.means.batches == len(batches):
             chunks = config.batch_size // self.world.size // self.compute.forward_batch_size
             self.work_dir.log(texts.epoch_means.format(
@@ -199,11 +204,16 @@ class Training:
             top1 = top_k_accuracy(evaluation.scores, evaluation.labels, 1)
             self._scalar("val", "loss", evaluation.loss, self.step)
             self._scalar("val", "acc", top1, self.step)
-            row |= {"test_loss": evaluation.loss, "test_top1": top1}
+            row |= {"test_loss": evaluation.loss, "test_top1": top1,
+                    "test_top5": top_k_accuracy(evaluation.scores, evaluation.labels, 5)}
+            self.record.evaluated(number, evaluation.seconds)
             if top1 > self.best["accuracy"] or not self.best["epoch"]:
                 self.best = {"accuracy": top1, "epoch": number, "step": self.step}
                 if self.world.is_main:
                     save_weights(self.setup.model, self.work_dir.path / BEST_WEIGHTS)
+                    report.write_predictions(self.work_dir.path / PREDICTIONS, self.test_part.names, evaluation.scores,
+                                             evaluation.labels)
+                self.record.predicted(BEST_WEIGHTS, number)
         self.history.append(row)
         return True
 
@@ -239,6 +249,8 @@ class Training:
             log(f"{title}: {getattr(config, key)}")
         log(f"Best weights, tables and pictures: {self.work_dir.path}; curves: tensorboard --logdir "
             f"{self.work_dir.path / self.spec.log_directory}")
+        self.record.save(finished=True)
+        write_run_report(self.setup, self.test_part.feeder)
 
     # -- state ---------------------------------------------------------------------------------------
 

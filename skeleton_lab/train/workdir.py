@@ -17,6 +17,9 @@ STATE = "training_state.pt"
 PREVIOUS_STATE = "training_state.previous.pt"
 BEST_WEIGHTS = "best.pt"
 DIVERGED_BATCH = "diverged_batch.npz"
+PREDICTIONS = "predictions.csv"
+RECORD = "run.json"
+REPORT = "report.html"
 _LOCK = ".lock"
 
 
@@ -31,7 +34,7 @@ class WorkDir:
     # What a training leaves behind; `--overwrite` deletes these and nothing else.
     _OWN_FILES = (STATE, PREVIOUS_STATE, BEST_WEIGHTS, DIVERGED_BATCH, "log.txt", "config.yaml", "curves.png",
                   "history.csv", "epoch*_test_*", "confusion_matrix.png", "*_right.txt", "*_wrong.txt",
-                  "right-samples.txt", "wrong-samples.txt")
+                  "right-samples.txt", "wrong-samples.txt", PREDICTIONS, RECORD, REPORT)
 
     def __init__(self, path: str | Path, log_to_file: bool = True) -> None:
         """Make the folder.

@@ -1,0 +1,1 @@
+"""What work directories hold, as pages for people: one run (`run_report`), or several side by side (`comparison`)."""
