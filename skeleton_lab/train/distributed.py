@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from skeleton_lab.errors import EXIT_BAD_INPUT, UserError
 
 TIMEOUT_S = 600  # how long a process waits for the others before it gives up
 _EXIT_WITH_OTHERS = 1
+_SETTLE_S = 0.1
 T = TypeVar("T")
 
 
@@ -186,6 +188,9 @@ def joined(world: World, timeout_s: float = TIMEOUT_S) -> Iterator[None]:
                             " one of them was killed, for want of memory perhaps; go on with --resume") from None
         raise
     world.wait()
+    # Gloo's thread may be letting go of that last exchange, for which it needs Python's lock. The group's end, which
+    # waits for that thread, holds the lock: so let it come first.
+    time.sleep(_SETTLE_S)
     distributed.destroy_process_group()
 
 
