@@ -128,7 +128,7 @@ def _write_archive(entry: ArchivePlan) -> ArchivePlan:
                     places = part.places[start:start + _ROWS_AT_ONCE]
                     block = np.zeros((len(places), entry.num_frames, 2 * ACTOR_VALUES), np.float32)
                     for row, (piece, place) in zip(block, places, strict=True):
-                        _fill_row(row, read(piece), place, entry.twin)
+                        fill_row(row, _actors(read(piece), place), entry.twin)
                     sink.append(block)
                     workers.advance(len(places))
             with writer.member(f"y_{part.name}", (num_rows, entry.num_classes), np.float64) as sink:
@@ -138,10 +138,14 @@ def _write_archive(entry: ArchivePlan) -> ArchivePlan:
     return entry
 
 
-def _fill_row(row: np.ndarray, result: dict[str, np.ndarray], place: int, twin: bool) -> None:
-    """Put one recording into a row of zeros, (T, 150)."""
+def _actors(result: dict[str, np.ndarray], place: int) -> np.ndarray:
+    """Return the actors of one recording of a piece, (f, 75) or (f, 150)."""
     values = result["values"][result["bounds"][place]:result["bounds"][place + 1]]
-    actors = values.reshape(-1, ACTOR_VALUES * int(result["num_actors"][place]))
+    return values.reshape(-1, ACTOR_VALUES * int(result["num_actors"][place]))
+
+
+def fill_row(row: np.ndarray, actors: np.ndarray, twin: bool) -> None:
+    """Put one recording's actors, (f, 75) or (f, 150), into a row of zeros, (T, 150); `twin` as in `ArchivePlan`."""
     row[:len(actors), :actors.shape[1]] = actors
     if twin and actors.shape[1] == ACTOR_VALUES:
         row[:len(actors), ACTOR_VALUES:] = actors

@@ -23,7 +23,7 @@ from skeleton_lab.data.actors import ACTOR_VALUES, Body, Scene, choose_actors, c
 from skeleton_lab.data.ntu import Benchmark, list_recordings, read_missing_list
 from skeleton_lab.data.pieces import FILES_PER_PIECE, Piece, PieceFolder, cut_into_pieces, fingerprint, ragged
 from skeleton_lab.data.preparation import MISNAMED, NothingToSee, Skipped, Summary, write_skipped
-from skeleton_lab.data.skeleton_file import NUM_JOINTS, read_recording
+from skeleton_lab.data.skeleton_file import NUM_JOINTS, Recording, read_recording
 from skeleton_lab.data.workers import Crew
 from skeleton_lab.errors import UserError
 from skeleton_lab.files import write_text
@@ -90,7 +90,7 @@ def _collect_piece(task: tuple[Path, Piece, bool]) -> None:
     skipped: list[Skipped] = []
     for path in piece.paths:
         try:
-            scenes.append((Path(path).stem, _read_scene(path)))
+            scenes.append((Path(path).stem, scene_of(read_recording(path), path)))
         except UserError as error:
             if strict and not isinstance(error, NothingToSee):
                 raise UserError(f"{error} (--strict stops here)") from error
@@ -112,8 +112,13 @@ def _collect_piece(task: tuple[Path, Piece, bool]) -> None:
         "skipped": np.array(skipped, np.str_).reshape(-1, 3)})
 
 
-def _read_scene(path: str) -> Scene:
-    scene = collect_bodies(read_recording(path))
+def scene_of(recording: Recording, path: str) -> Scene:
+    """Return a recording's bodies by id; `path` names it in messages.
+
+    Raises:
+        NothingToSee: there is no body in it.
+    """
+    scene = collect_bodies(recording)
     if not scene.bodies:
         raise NothingToSee(f"{path}: no frame holds a body; put it on the list of samples with missing skeletons")
     return scene
@@ -151,19 +156,29 @@ def _denoise_piece(task: tuple[Path, Piece, bool]) -> None:
     folder, piece, _ = task
     names, actors, skipped = [], [], []
     for name, scene in _scenes(PieceFolder(folder.parent / RAW).read(piece.number)):
-        rows = translate(choose_actors(scene))
-        if rows is None:
-            reason = NothingToSee(f"{name}: all joints of its first actor are zero in every frame; leave it out")
-            skipped.append(Skipped.because(name, reason))
-        else:
+        try:
+            actors.append(actors_of(scene, name))
             names.append(name)
-            actors.append(rows)
+        except NothingToSee as reason:
+            skipped.append(Skipped.because(name, reason))
         workers.advance()
     values, bounds = ragged(actors, np.float32)
     PieceFolder(folder).write(piece.number, piece.key, {
         "names": np.array(names, np.str_), "num_actors": np.array([rows.shape[1] // ACTOR_VALUES for rows in actors],
                                                                   np.int64),
         "values": values, "bounds": bounds, "skipped": np.array(skipped, np.str_).reshape(-1, 3)})
+
+
+def actors_of(scene: Scene, name: str) -> np.ndarray:
+    """Return the frames of a scene's actors, moved to the origin: (f, 75) for one, (f, 150) for two, float32.
+
+    Raises:
+        NothingToSee: the first actor, whose place decides where the origin is, is nowhere.
+    """
+    rows = translate(choose_actors(scene))
+    if rows is None:
+        raise NothingToSee(f"{name}: all joints of its first actor are zero in every frame; leave it out")
+    return rows
 
 
 def num_frames(result: dict[str, np.ndarray]) -> np.ndarray:

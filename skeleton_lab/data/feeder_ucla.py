@@ -40,6 +40,7 @@ class Feeder(BatchFeeder):
         root: the folder with the recordings.
         observe: share of a recording that is seen, from its first frame on; the rest plays no part in the scaling
             either. Two numbers: drawn between them for each clip.
+        names: recordings in `root`, without ".json", in place of the list; their classes are not known, and given as 0.
 
     Attributes:
         label: class of each recording (not repeated), 0-based. sample_name: its file name without ".json".
@@ -62,6 +63,7 @@ class Feeder(BatchFeeder):
         use_mmap: bool = False,
         root: str = DEFAULT_ROOT,
         observe: float | Sequence[float] = 1,
+        names: Sequence[str] | None = None,
     ) -> None:
         self.train_val = "val" if "val" in label_path else "train"
         _refuse({"random_shift": random_shift, "random_move": random_move, "normalization": normalization,
@@ -71,7 +73,8 @@ class Feeder(BatchFeeder):
         self.random_choose = self.train_val == "train" if random_choose is None else random_choose
         self.window_size = _window(window_size)
         self.observation = Observation.of(observe, "feeders.feeder_ucla.Feeder")
-        chosen = recordings(self.train_val)[:NUM_DEBUG_SAMPLES if debug else None]
+        listed = recordings(self.train_val) if names is None else [Recording(name, 0) for name in names]
+        chosen = listed[:NUM_DEBUG_SAMPLES if debug else None]
         self.sample_name = [recording.name for recording in chosen]
         self.label = [recording.label for recording in chosen]
         self._frames, self._lengths = _load(Path(root), chosen)  # (F, V, C) end to end, (N,)
@@ -99,14 +102,14 @@ class Feeder(BatchFeeder):
         labels = torch.tensor([self.label[sample] for sample in samples], dtype=torch.int64)
         return data, labels, torch.as_tensor(indices, dtype=torch.int64)
 
-    def _recording(self, sample: int) -> np.ndarray:
-        start = self._starts[sample]
-        return self._frames[start:start + self._lengths[sample]]
     def recorded(self, index: int) -> SkeletonClip:
         """Return a clip as it was recorded, before any transform, to be looked at."""
         sample = index % len(self.label)
         return SkeletonClip(self._recording(sample)[:, None], UCLA_20, self.sample_name[sample])
 
+    def _recording(self, sample: int) -> np.ndarray:
+        start = self._starts[sample]
+        return self._frames[start:start + self._lengths[sample]]
 
     def _draw(self, samples: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the numbers of frames seen (N,), the views (N, 2) in degrees and the frame numbers (N, T).

@@ -32,7 +32,15 @@ def read_ntu_clip(path: str, label: int) -> np.ndarray:
         UserError: the recording is damaged or longer than 300 frames.
         NothingToSee: there is no body in it.
     """
-    recording = read_recording(path)
+    return clip_of_recording(read_recording(path), path)
+
+
+def clip_of_recording(recording: Recording, path: str) -> np.ndarray:
+    """Return what `read_ntu_clip` does of a recording that has been read; `path` names it in messages.
+
+    Raises:
+        UserError, NothingToSee: likewise.
+    """
     if not recording.body_ids:
         raise NothingToSee(f"{path}: no frame holds a body; put it on the list of samples with missing skeletons")
     if recording.num_frames > MAX_FRAMES:

@@ -83,6 +83,20 @@ def read_clip(data_set: SmallSet, path: Path) -> np.ndarray:
     Raises:
         UserError: the file is damaged.
     """
+    return centred(data_set, read_joints(data_set, path))
+
+
+def centred(data_set: SmallSet, clip: np.ndarray) -> np.ndarray:
+    """Return (T, V, C) as float32, moved so that the centre joint begins at the origin."""
+    return (clip - clip[0, data_set.centre]).astype(np.float32)
+
+
+def read_joints(data_set: SmallSet, path: Path) -> np.ndarray:
+    """Read one file of a set as it was recorded: (T, V, C) float64 in metres.
+
+    Raises:
+        UserError: the file is damaged.
+    """
     try:
         size = path.stat().st_size
     except OSError as error:
@@ -96,7 +110,7 @@ def read_clip(data_set: SmallSet, path: Path) -> np.ndarray:
                         f"{_REMEDY}")
     if not np.isfinite(clip).all():
         raise UserError(f"{path}: a coordinate is not finite; {_REMEDY}")
-    return (clip - clip[0, data_set.centre]).astype(np.float32)
+    return clip
 
 
 def _read_utd_mhad(path: Path) -> np.ndarray:
@@ -131,14 +145,15 @@ def _read_msr_action3d(path: Path) -> np.ndarray:
 
 def _read_nw_ucla(path: Path) -> np.ndarray:
     recording = load_json(path)
-    action = int(path.name[1:3])
+    match = NW_UCLA.pattern.fullmatch(path.name)
+    action = int(match["action"]) if match else 0  # a name of one's own says nothing
     try:
         joints = np.array(recording["skeletons"], np.float64)
-        label = recording["label"]
+        label = recording["label"] if action in UCLA_ACTIONS else None
     except (TypeError, ValueError, KeyError) as error:
         raise UserError(f"{path}: no 'skeletons' of frames x joints x 3 and 'label' in it ({error!r:.60}); "
                         f"{_REMEDY}") from error
-    if label != UCLA_ACTIONS.index(action) + 1:
+    if action in UCLA_ACTIONS and label != UCLA_ACTIONS.index(action) + 1:
         raise UserError(f"{path}: its label is {label!r:.20}, but action {action} is class "
                         f"{UCLA_ACTIONS.index(action) + 1}; {_REMEDY}")
     return joints

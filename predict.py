@@ -1,0 +1,165 @@
+#!/usr/bin/env python3
+"""Say what people do in recordings: .skeleton files, clips of archives, NW-UCLA's JSON, by a trained model.
+
+    python3 predict.py --run work_dir/ctrgcn_ntu60_xsub_joint S001C001P001R001A023.skeleton --gif clip.gif
+    python3 predict.py --run work_dir/ctrgcn_ntu60_xsub_joint NTU60_CS.npz --split test --index 0-49
+    python3 predict.py --run work_dir/ctrgcn_ntu60_xsub_joint stream.skeleton --window-frames 90 --stride-frames 30
+    python3 predict.py --config CTR-GCN/config/nturgbd-cross-subject/default.yaml --weights runs-64-40064.pt *.skeleton
+
+A recording goes through the same preparation and the same feeder as the run's test data. Not for measuring accuracy on
+a whole data set: `main.py --phase test` does that faster, and writes scores for the ensemble.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+ROOT = next(folder for folder in Path(__file__).resolve().parents if (folder / "skeleton_lab").is_dir())
+sys.path.insert(0, str(ROOT))
+
+from skeleton_lab.class_names import BY_DATA_SET, class_names
+from skeleton_lab.errors import UserError, run_command
+from skeleton_lab.files import replacing
+from skeleton_lab.predict import results
+from skeleton_lab.predict.predictor import Prediction, Predictor, cut
+from skeleton_lab.predict.recordings import KINDS, SUFFIXES, Choice, Take, open_takes
+from skeleton_lab.predict.staging import StageOptions, stage_for
+from skeleton_lab.skeletons import Skeleton
+from skeleton_lab.train.imports import load_object
+from skeleton_lab.trained import add_options, open_chosen, pick_device
+
+GIF_FRAMES = 60
+
+
+def main() -> None:
+    options = read_options()
+    trained = open_chosen(options)
+    stage = stage_for(trained, StageOptions(options.twin, options.frames, options.from_archive))
+    choice = Choice(options.split, options.index, read_skeleton(options.skeleton), bool(options.window_frames))
+    takes = [take for path in expand(options.paths) for take in open_takes(path, choice)]
+    if options.gif and len(takes) != 1:
+        raise UserError(f"--gif: draws one recording, and {len(takes)} are given; give one, or choose with --index")
+    predictor = Predictor(trained, stage, pick_device(options.device), options.batch_size)
+    if options.window_frames:
+        groups = [predictor.predict(cut(take, options.window_frames, options.stride_frames), empty_ok=True)
+                  for take in takes]
+    else:
+        groups = [[prediction] for prediction in predictor.predict(takes)]
+    every = [prediction for group in groups for prediction in group]
+    num_classes = next((len(found.logits) for found in every if found.logits is not None), trained.num_classes)
+    names = class_names(options.class_names, num_classes, takes[0].skeleton.num_joints)
+    wording = results.Wording(names, min(options.top_k, num_classes), options.fps)
+    if options.gif:
+        draw(options.gif, takes[0], groups[0], wording)
+    if options.json:
+        print(json.dumps(results.as_json(every, wording), indent=1))
+    elif options.window_frames:
+        for take, group in zip(takes, groups, strict=True):
+            print("\n".join([take.name, *results.span_table(group, wording)]))
+    else:
+        print("\n".join(results.lines(every, wording)))
+
+
+def read_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("paths", type=Path, nargs="+", metavar="FILE", help=f"{KINDS}; a folder: all of them in it")
+    add_options(parser)
+    parser.add_argument("--split", default="test", help="which part of an .npz: train or test (default: %(default)s)")
+    parser.add_argument("--index", type=indices, metavar="N,N-N",
+                        help="which clips of an .npz or .npy, from 0, such as 3 or 0-49,60 (default: all)")
+    parser.add_argument("--top-k", type=positive, default=3, metavar="K", help="labels to show (default: %(default)s)")
+    parser.add_argument("--class-names", metavar="NAMES", help=f"{', '.join(BY_DATA_SET)}, or a text file with one "
+                        "name a line (default: by the number of classes and joints)")
+    parser.add_argument("--json", action="store_true", help="print JSON, logits included, instead of text")
+    parser.add_argument("--gif", type=Path, metavar="FILE", help="draw the one recording given, with its label")
+    parser.add_argument("--window-frames", type=positive, metavar="W", help="predict windows of a long recording, each "
+                        "as if it were a recording of its own")
+    parser.add_argument("--stride-frames", type=positive, metavar="S",
+                        help="frames from one window to the next (default: half a window)")
+    parser.add_argument("--fps", type=rate, default=30.0, help="frames a second of the recordings (default: 30)")
+    parser.add_argument("--device", default="auto", help="auto, cpu or a GPU's index (default: %(default)s)")
+    parser.add_argument("--batch-size", type=positive, default=16, metavar="N",
+                        help="clips of a forward pass (default: %(default)s)")
+    parser.add_argument("--skeleton", metavar="PATH", help="dotted path of the skeleton of an archive's clips, where "
+                        "the number of joints does not tell it: skeleton_lab.own_skeletons.UTD_MHAD_20")
+    made = parser.add_argument_group("how the training data were made, where that cannot be seen from the run")
+    made.add_argument("--twin", action=argparse.BooleanOptionalAction, help="a single person stands for the second "
+                      "body too, as in NTU-120's archives (default: with 120 classes)")
+    made.add_argument("--from-archive", action=argparse.BooleanOptionalAction, help="MS-G3D's files were converted "
+                      "from an archive, not made of raw recordings (default: as their label file tells)")
+    made.add_argument("--frames", type=natural, metavar="T", help="the --frames of that conversion; 0: none")
+    options = parser.parse_args()
+    if options.stride_frames and not options.window_frames:
+        parser.error("argument --stride-frames: needs --window-frames")
+    if options.window_frames:
+        options.stride_frames = options.stride_frames or max(1, options.window_frames // 2)
+    if options.gif and options.gif.suffix != ".gif":
+        raise UserError(f"{options.gif}: give the picture a name that ends in .gif")
+    return options
+
+
+def natural(word: str) -> int:
+    if not word.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a whole number from 0, not '{word}'")
+    return int(word)
+
+
+def positive(word: str) -> int:
+    if natural(word) < 1:
+        raise argparse.ArgumentTypeError(f"expected 1 or more, not '{word}'")
+    return int(word)
+
+
+def rate(word: str) -> float:
+    try:
+        value = float(word)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number above 0, not '{word}'")
+    return value
+
+
+def indices(word: str) -> tuple[int, ...]:
+    """Read "3", "0-49" or "0-9,20"."""
+    chosen: list[int] = []
+    for part in word.split(","):
+        first, dash, last = part.partition("-")
+        chosen += range(natural(first), natural(last if dash else first) + 1)
+    return tuple(chosen)
+
+
+def read_skeleton(dotted: str | None) -> Skeleton | None:
+    skeleton = load_object(dotted) if dotted else None
+    if skeleton is not None and not isinstance(skeleton, Skeleton):
+        raise UserError(f"--skeleton {dotted}: is no Skeleton; see skeleton_lab/skeletons.py")
+    return skeleton
+
+
+def expand(paths: list[Path]) -> list[Path]:
+    """Return the files, those of a folder sorted by name."""
+    files = []
+    for path in paths:
+        inside = sorted(child for child in path.iterdir() if child.suffix in SUFFIXES) if path.is_dir() else [path]
+        if not inside:
+            raise UserError(f"{path}: holds no recording; known are {KINDS}")
+        files += inside
+    return files
+
+
+def draw(path: Path, take: Take, predictions: list[Prediction], wording: results.Wording) -> None:
+    """Draw the whole recording; in windows the label changes as it goes on."""
+    from dataset_tools.view_skeleton import save_gif
+
+    clip = take.picture()
+    texts = results.captions(predictions, len(clip.frames), results.Wording(wording.names, 1, wording.fps))
+    with replacing(path) as temporary:
+        save_gif(clip, GIF_FRAMES, temporary, texts)
+    print(f"{path}: {len(clip.frames)} frames", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,163 @@
+"""A trained model, opened from what a training leaves: its config, its weights, and the tree that both are of."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from skeleton_lab.errors import UserError
+from skeleton_lab.train.checkpoint import load_weights, read_torch_file, unprefixed
+from skeleton_lab.train.config import Config, read_config
+from skeleton_lab.train.setup import build_model
+from skeleton_lab.train.spec import TreeSpec
+from skeleton_lab.train.workdir import BEST_WEIGHTS
+
+ROOT = Path(__file__).resolve().parents[1]
+_TREE_MODULE = "tree_main"
+_KEPT_FRESH = "num_batches_tracked"  # counts of batches, which older weight files lack and evaluation does not use
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model in evaluation mode on the CPU, its resolved config, its tree, and the weight file it was loaded from."""
+
+    model: nn.Module
+    config: Config
+    spec: TreeSpec
+    weights: Path
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes the config gives the model."""
+        return int(self.config.model_args.get("num_class", 0))
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which model to open ; `open_chosen` reads them."""
+    parser.add_argument("--run", type=Path, metavar="DIR", help="work directory of a training: its config.yaml and its "
+                        "best.pt, or else its newest weights")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="config instead of the run's; needs --weights")
+    parser.add_argument("--weights", type=Path, metavar="FILE",
+                        help="weights instead of the run's: of this lab or as published, such as runs-64-40064.pt")
+    parser.add_argument("--tree", type=Path, metavar="DIR", help="folder of the model's main.py (default: the one in "
+                        "this checkout that has the config's model)")
+
+
+def open_chosen(options: argparse.Namespace) -> Trained:
+    """Open the model that `--run`, `--config`, `--weights` and `--tree` choose.
+
+    The tree is put first on the import path; a process can hold the models of one tree only.
+
+    Raises:
+        UserError: options that contradict each other, a missing or broken file, weights that do not fill the model.
+    """
+    if options.run is None and (options.config is None or options.weights is None):
+        raise UserError("which model? Give --run with a training's work directory, or --config and --weights")
+    if options.run is not None and not options.run.is_dir():
+        raise UserError(f"{options.run}: no such work directory; give the --work-dir of a training")
+    config_path = (options.config or options.run / "config.yaml").absolute()
+    spec = load_spec(find_tree(config_path, options.tree))
+    weights = options.weights or _newest_weights(options.run, spec)
+    config = read_config(spec, ["--config", str(config_path), "--phase", "test", "--weights", str(weights)])
+    model = build_model(config)
+    load_weights(model, config.weights, (), spec.ignore_exact, say=lambda line: None)
+    _refuse_gaps(model, Path(config.weights))
+    return Trained(model.eval(), config, spec, Path(config.weights))
+
+
+def find_tree(config_path: Path, given: Path | None) -> Path:
+    """Return the folder whose `main.py` a config is for.
+
+    Raises:
+        UserError: no tree of this checkout has the model that the config names, or several have.
+    """
+    if given is not None:
+        if not (given / "main.py").is_file():
+            raise UserError(f"{given}: holds no main.py; give --tree the folder of the model")
+        return given.resolve()
+    dotted = _named_in(config_path, "model")
+    module = Path(*dotted.split(".")[:-1])
+    trees = [path.parent for path in sorted(ROOT.glob("*/main.py"))
+             if (path.parent / module).with_suffix(".py").is_file() or (path.parent / module).is_dir()]
+    around = [tree for tree in trees if tree in config_path.resolve().parents]
+    trees = around or trees
+    if len(trees) != 1:
+        found = " and ".join(tree.name for tree in trees) or "no folder"
+        raise UserError(f"{config_path}: model '{dotted}' is in {found} of {ROOT}; give the folder of its main.py with "
+                        "--tree")
+    return trees[0]
+
+
+def _named_in(config_path: Path, key: str) -> str:
+    """Return what a config says of a top-level key, before it is known which keys its tree has."""
+    try:
+        text = config_path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not text"
+        raise UserError(f"{config_path}: cannot read the config ({reason}); give the work directory of a training") \
+            from None
+    match = re.search(rf"^{key}\s*:\s*['\"]?([\w.]+)", text, re.MULTILINE)
+    if match is None:
+        raise UserError(f"{config_path}: names no {key}; is it the config of a training?")
+    return match[1]
+
+
+def load_spec(tree: Path) -> TreeSpec:
+    """Run a tree's `main.py` as a module, which puts the tree on the import path, and return its `SPEC`.
+
+    Raises:
+        UserError: it has none.
+    """
+    found = importlib.util.spec_from_file_location(_TREE_MODULE, tree / "main.py")
+    if found is None or found.loader is None:
+        raise UserError(f"{tree}/main.py: cannot be imported")
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    spec = getattr(module, "SPEC", None)
+    if not isinstance(spec, TreeSpec):
+        raise UserError(f"{tree}/main.py: defines no SPEC, which says how its configs are read; see CTR-GCN/main.py")
+    return spec
+
+
+def _newest_weights(run: Path | None, spec: TreeSpec) -> Path:
+    """Return the best weights of a work directory, else those written last."""
+    assert run is not None  # without a run the weights are given
+    best = run / BEST_WEIGHTS
+    if best.is_file():
+        return best
+    written = sorted(run.glob(spec.weights_file.format(epoch="*", step="*")), key=lambda path: path.stat().st_mtime)
+    if not written:
+        raise UserError(f"{run}: holds no weights ({BEST_WEIGHTS} or {spec.weights_file.format(epoch='*', step='*')}); "
+                        "give them with --weights")
+    return written[-1]
+
+
+def _refuse_gaps(model: nn.Module, path: Path) -> None:
+    """Raise a UserError unless the file has all weights: what stays fresh is random, and so would be the result."""
+    content = read_torch_file(path)
+    there = unprefixed(content.get("model") if isinstance(content.get("model"), dict) else content)
+    missing = [key for key in model.state_dict() if key not in there and not key.endswith(_KEPT_FRESH)]
+    if missing:
+        raise UserError(f"{path}: lacks {len(missing)} of the model's weights, {missing[0]} for one; check that config "
+                        "and weights belong together")
+
+
+def pick_device(choice: str) -> torch.device:
+    """Return the device of `auto` (a GPU if there is one), `cpu` or a GPU's index.
+
+    Raises:
+        UserError: there is no such GPU.
+    """
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if choice == "cpu" or (choice == "auto" and not count):
+        return torch.device("cpu")
+    index = 0 if choice == "auto" else int(choice) if choice.isdigit() else count
+    if index >= count:
+        raise UserError(f"--device {choice}: this machine has {count} GPU(s), numbered from 0; choose auto or cpu")
+    return torch.device("cuda", index)
