@@ -12,6 +12,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
+from typing import Any
 
 import numpy as np
 
@@ -35,10 +36,10 @@ class Observation:
         Raises:
             UserError: it is neither; `feeder` is the dotted path in the message.
         """
-        shares = (observe,) if isinstance(observe, Real) else observe
-        if (not isinstance(shares, Sequence) or isinstance(shares, str) or len(shares) not in (1, 2)
-                or not all(isinstance(share, Real) and not isinstance(share, bool) and 0 < share <= 1
-                           for share in shares) or list(shares) != sorted(shares)):
+        shares: list[Any] = list(observe) if isinstance(observe, list | tuple) else [observe]
+        if (len(shares) not in (1, 2) or not all(isinstance(share, Real) and not isinstance(share, bool)
+                                                 and 0 < float(share) <= 1 for share in shares)
+                or shares != sorted(shares)):
             raise UserError(f"{feeder}: observe={observe!r:.80} is no share of a clip; give one number in (0, 1], or "
                             "two in ascending order to draw between, such as [0.1, 1]")
         return cls(float(shares[0]), float(shares[-1]))

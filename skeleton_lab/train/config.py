@@ -269,6 +269,9 @@ def _complete(config: Config) -> None:
                         "none")
     for phase in ("train_feeder_args", "test_feeder_args"):
         if not isinstance(getattr(config, phase), dict):
+    if config.descriptors and config.observe not in (None, 1):
+        raise UserError("--observe does not shorten what --descriptors tell of a clip's later part; make descriptors "
+                        "of the observed part and set the feeders' own option: --test-feeder-args observe=0.5")
             raise UserError(f"{phase}: expected a mapping of options")
 
 
