@@ -55,6 +55,9 @@ RECIPES = {recipe.name: recipe for recipe in (
            cpu_clips=1, arguments=_MSG3D_ARGUMENTS),
     Recipe("baseline", "CTR-GCN", "model.baseline.Model", batch_size=64, forward_batch_size=64, num_frames=64,
            epochs=65, arguments=_CTRGCN_ARGUMENTS),
+    # Duan et al., ACM MM 2022: ST-GCN++.
+    Recipe("stgcn", "ST-GCN", "model.stgcn.Model", batch_size=128, forward_batch_size=128, num_frames=100, epochs=80,
+           arguments=_CTRGCN_ARGUMENTS),
     # The defaults of train_skeleton_gcn.py and train_npz_mlp.py.
     Recipe("gcn", ".", "skeleton_lab.toys.models.SkeletonGCN", batch_size=32, forward_batch_size=32, num_frames=64,
            epochs=5, optimizer="AdamW", smaller_batch_flag="--batch-size", cpu_clips=16, probe_clips=(8, 16),

@@ -1,0 +1,127 @@
+"""ST-GCN++ (Duan et al., "PYSKL: Towards Good Practices for Skeleton Action Recognition", ACM MM 2022, section 3.3).
+
+ST-GCN (Yan et al., AAAI 2018) with three changes: topologies that are trained, starting from the skeleton's; a shortcut
+around each spatial unit; temporal convolutions of several dilations in place of one with nine frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from model.aggregation import SharedAggregation, aggregate
+from skeleton_lab.blocks import (
+    Block,
+    BlockStack,
+    ClipShape,
+    graph_adjacency,
+    init_conv_norm,
+    shortcut,
+)
+from skeleton_lab.layers import MultiScaleTemporalConv, PointwiseConvNorm, conv_norm, init_batch_norm, init_he_fan_out
+from skeleton_lab.norm import Moments, NormActivation, folded, update_running
+from skeleton_lab.precision import working_dtype
+
+TIME_AXIS = 3  # blocks work on (B, C, V, T), see `model.aggregation`
+TEMPORAL_KERNEL = 3
+TEMPORAL_DILATIONS = (1, 2, 3, 4)
+
+
+class SpatialUnit(nn.Module):
+    """relu(batch norm(sum over the subsets k of A_k (W_k x + b_k)) + shortcut): (B, C_in, V, T) -> (B, C_out, V, T).
+
+    ST-GCN's equation 10, with a trained A in place of a fixed one times an importance mask. In evaluation mode the
+    batch norm is folded into the weights.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, topology: np.ndarray) -> None:
+        super().__init__()
+        self.topology = nn.Parameter(torch.from_numpy(topology.astype(np.float32)))  # (K, U, V)
+        self.conv = nn.Conv2d(in_channels, len(topology) * out_channels, 1)
+        self.bn = nn.BatchNorm2d(out_channels)
+        self.down = shortcut(in_channels, out_channels)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                init_he_fan_out(module)
+        init_batch_norm(self.bn, scale=1e-6)  # a unit starts as its shortcut, which lets deep stacks learn from the start
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.to(working_dtype(x))
+        residual = x if isinstance(self.down, nn.Identity) else conv_norm(x, *self.down)
+        weight, offset = self._weights()
+        if not self.bn.training:
+            return self._evaluate(x, weight, offset, residual)
+        mixed, *moments = SharedAggregation.apply(x, self.topology, weight, offset)  # (B, C_out, V, T)
+        update_running([self.bn], Moments(*moments), mixed.numel() // mixed.shape[1])
+        return NormActivation.apply(mixed, self.bn.weight, self.bn.bias, *moments, residual, self.bn.eps)
+
+    def _weights(self) -> tuple[Tensor, Tensor]:
+        """Return the subsets' convolutions side by side (C_out, C_in*K), and what their biases add (C_out, U)."""
+        subsets = len(self.topology)
+        weight = self.conv.weight.unflatten(0, (subsets, -1)).flatten(2)  # (K, C_out, C_in)
+        bias = self.conv.bias.view(subsets, -1)  # (K, C_out)
+        return weight.permute(1, 2, 0).flatten(1), bias.t() @ self.topology.sum(dim=2)
+
+    def _evaluate(self, x: Tensor, weight: Tensor, offset: Tensor, residual: Tensor) -> Tensor:
+        scale, shift = (vector.unsqueeze(1) for vector in folded([self.bn]))
+        weight, offset = (weight * scale).to(x.dtype), (offset * scale + shift).to(x.dtype)
+        return aggregate(x, self.topology.to(x.dtype), weight, offset).add_(residual).relu_()
+
+
+class TemporalUnit(nn.Module):
+    """relu(batch norm(1x1 convolution(relu(six branches))) + shortcut): (B, C, V, T) -> (B, C, V, ceil(T / stride)).
+
+    The branches: kernel 3 with dilations 1 to 4, a max-pool, and a 1x1 convolution.
+    """
+
+    def __init__(self, channels: int, stride: int) -> None:
+        super().__init__()
+        self.branches = MultiScaleTemporalConv(
+            channels, channels, kernel_size=TEMPORAL_KERNEL, dilations=TEMPORAL_DILATIONS, stride=stride,
+            residual=False, activation=True, time_axis=TIME_AXIS, uneven=True)
+        self.mix = PointwiseConvNorm(channels, channels, time_axis=TIME_AXIS)
+        for module in self.branches.modules():
+            if isinstance(module, nn.Conv2d):
+                init_he_fan_out(module)
+        init_conv_norm(self.mix)
+
+    def forward(self, x: Tensor, shortcut: Tensor | None = None) -> Tensor:
+        out = self.mix(self.branches(x))
+        return torch.relu_(out if shortcut is None else out.add_(shortcut))
+
+
+class Model(BlockStack):
+    """ST-GCN++: clips (N, C, T, V, M) float -> logits (N, num_class).
+
+    Bodies share everything, the first batch norm too: the logits are the classifier's of the bodies' mean feature.
+
+    Args:
+        num_person: M; accepted as every model of the lab does, since nothing here depends on it.
+        graph: dotted path of a class with `A` (3, V, V). graph_args: its keyword arguments.
+        drop_out: probability, in front of the classifier.
+
+    Raises:
+        UserError: no graph, or one that does not have `num_point` joints.
+    """
+
+    def __init__(self, num_class: int = 60, num_point: int = 25, num_person: int = 2, graph: str | None = None,
+                 graph_args: Mapping[str, Any] | None = None, in_channels: int = 3, drop_out: float = 0) -> None:
+        topology = graph_adjacency(graph, graph_args, num_point)
+
+        def make_block(channels: int, out_channels: int, stride: int, first: bool) -> Block:
+            return Block(SpatialUnit(channels, out_channels, topology), TemporalUnit(out_channels, stride),
+                         (channels, out_channels), stride, use_residual=not first, time_axis=TIME_AXIS)
+
+        super().__init__(ClipShape(in_channels, num_point, 1, num_class), make_block, drop_out, TIME_AXIS)
+
+    def features(self, clips: Tensor) -> Tensor:
+        """Return what the classifier `fc` takes, (N, F): the mean over the bodies of each one's features."""
+        if clips.dim() == 3:
+            return super().features(clips)
+        n = clips.shape[0]
+        bodies = clips.movedim(4, 1).flatten(0, 1).unsqueeze(-1)  # (N, C, T, V, M) -> (N*M, C, T, V, 1)
+        return super().features(bodies).view(n, -1, self.fc.in_features).mean(dim=1)
