@@ -15,7 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from skeleton_lab.errors import UserError
 from skeleton_lab.recompute import recomputing
+from skeleton_lab.synchrony import averaged, num_processes, of_all_processes
 
 
 class Moments(NamedTuple):
@@ -45,15 +47,15 @@ def row_moments(x: Tensor) -> RowMoments:
 
 
 def merge_moments(parts: Sequence[RowMoments], row_length: int) -> Moments:
-    """Return the moments of all rows, which come in `parts` and have `row_length` values each."""
+    """Return the moments of all rows, which come in `parts` and have `row_length` values each, of all processes."""
     means, deviations = (torch.cat(tensors) for tensors in zip(*parts, strict=True))  # (B, C)
     mean = means.mean(dim=0)
     var = (deviations.mean(dim=0) / row_length).add_((means - mean).square_().mean(dim=0))
-    return Moments(mean, var)
+    return Moments(*of_all_processes(mean, var))
 
 
 def batch_moments(x: Tensor) -> Moments:
-    """Return the moments of x (B, C, ...) over all axes but C, at least in float32."""
+    """Return the moments of x (B, C, ...) over all axes but C, and all processes, at least in float32."""
     return merge_moments([row_moments(x)], x[0, 0].numel())
 
 
@@ -64,9 +66,29 @@ def normalize(x: Tensor, weight: Tensor, bias: Tensor, moments: Moments, eps: fl
 
 def normalize_backward(grad: Tensor, x: Tensor, weight: Tensor, moments: Moments,
                        eps: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the gradients of x, weight and bias where `moments` are those of x (B, C, ...)."""
-    return torch.ops.aten.native_batch_norm_backward(grad, x, weight, None, None, moments.mean,
-                                                     (moments.var + eps).rsqrt(), True, eps, [True, True, True])
+    """Return the gradients of x, weight and bias where `moments` are those of x (B, C, ...), of all processes."""
+    grads = torch.ops.aten.native_batch_norm_backward(grad, x, weight, None, None, moments.mean,
+                                                      (moments.var + eps).rsqrt(), True, eps, [True, True, True])
+    if num_processes() > 1:
+        _add_other_processes(grads, x, weight, moments, eps)
+    return grads
+
+
+def _add_other_processes(grads: tuple[Tensor, Tensor, Tensor], x: Tensor, weight: Tensor, moments: Moments,
+                         eps: float) -> None:
+    """Correct the gradient of x, in place: through the moments it depends on the other processes' values as well.
+
+    That of one process is weight * r * (dy - mean(dy) - xhat * mean(dy * xhat)) with r = (var + eps)^-1/2 and
+    xhat = r * (x - mean of x); mean(dy) is dbias / n, mean(dy * xhat) is dweight / n.
+    """
+    grad_x, *own = grads
+    count = x.numel() // x.shape[1]
+    d_weight, d_bias = ((mine - mean) / count for mine, mean in zip(own, averaged(*own), strict=True))
+    inverse = (moments.var + eps).rsqrt()
+    slope = weight * inverse.square() * d_weight
+    offset = weight * inverse * d_bias - slope * moments.mean
+    shape = [-1, *[1] * (x.ndim - 2)]
+    grad_x.add_((x * slope.view(shape)).add_(offset.view(shape)))
 
 
 def relu_backward(grad: Tensor, activated: Tensor) -> Tensor:
@@ -86,13 +108,14 @@ def update_running(norms: Sequence[nn.modules.batchnorm._BatchNorm], moments: Mo
     Once per training step: a pass that recomputes a block for its gradients changes nothing.
 
     Args:
-        count: values per channel, for the unbiased variance.
+        count: this process's values per channel, for the unbiased variance.
         left_out: (C) what the layer did not add in front of the norm, since the norm takes it out again; it still
             belongs to the running mean.
     """
     if recomputing():
         return
     with torch.no_grad():
+        count *= num_processes()
         mean = moments.mean if left_out is None else moments.mean + left_out
         var = moments.var * (count / max(count - 1, 1))
         widths = [norm.num_features for norm in norms]
@@ -134,3 +157,61 @@ class NormActivation(torch.autograd.Function):
         grad = relu_backward(grad, out)
         grad_x, grad_weight, grad_bias = normalize_backward(grad, x, weight, Moments(mean, var), ctx.eps)
         return grad_x, grad_weight, grad_bias, None, None, grad if ctx.has_residual else None, None
+
+
+class SynchronisedBatchNorm(nn.modules.batchnorm._BatchNorm):
+    """A BatchNorm module whose moments, in training mode, are those of all processes' values (see `synchrony`).
+
+    Unlike the framework's, it runs on CPUs as well.
+    """
+
+    def _check_input_dim(self, x: Tensor) -> None:
+        """Take (B, C) and (B, C, ...), as all of the framework's do between them."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(x)
+        out, *moments = _PlainNorm.apply(x.contiguous(), self.weight, self.bias, self.eps)
+        update_running([self], Moments(*moments), x.numel() // x.shape[1])
+        return out
+
+
+class _PlainNorm(torch.autograd.Function):
+    """batch norm(x), training mode: apply(x (B, C, ...), weight (C), bias (C), eps) -> (out like x, mean, var (C))."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+        moments = batch_moments(x if x.ndim > 2 else x.unsqueeze(-1))
+        ctx.save_for_backward(x, weight, *moments)
+        ctx.mark_non_differentiable(*moments)
+        ctx.eps = eps
+        return normalize(x, weight, bias, moments, eps), *moments
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor, *_: Tensor | None) -> tuple[Tensor | None, ...]:
+        x, weight, *moments = ctx.saved_tensors
+        return *normalize_backward(grad.contiguous(), x, weight, Moments(*moments), ctx.eps), None
+
+
+def with_synchronised_norms(model: nn.Module) -> nn.Module:
+    """Replace the framework's BatchNorm modules in `model` by synchronised ones with the same tensors; return it.
+
+    Raises:
+        UserError: one of them has no affine terms, no running moments, or averages them over all batches.
+    """
+    for name, module in list(model.named_modules()):
+        for child_name, child in list(module.named_children()):
+            if type(child) in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d):
+                setattr(module, child_name, _synchronised(child, f"{name}.{child_name}".removeprefix(".")))
+    return model
+
+
+def _synchronised(norm: nn.modules.batchnorm._BatchNorm, name: str) -> SynchronisedBatchNorm:
+    if not norm.affine or not norm.track_running_stats or norm.momentum is None:
+        raise UserError(f"--sync-bn: the model's '{name}' is a BatchNorm without affine terms, running moments or a "
+                        "momentum, which cannot be synchronised; leave the switch out")
+    new = SynchronisedBatchNorm(norm.num_features, norm.eps, norm.momentum)
+    for key, tensor in (*norm.named_parameters(), *norm.named_buffers()):
+        setattr(new, key, tensor)
+    return new.train(norm.training)

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from skeleton_lab.errors import run_command
+from skeleton_lab.norm import with_synchronised_norms
+from skeleton_lab.synchrony import synchronise
 from skeleton_lab.train.distributed import World, accumulating, joined
 from skeleton_lab.train.run import run
 from tests.ranks import run_ranks
@@ -59,6 +61,44 @@ def gradients(tree_name: str, model: str, model_args: Mapping[str, Any], clips: 
             with nullcontext() if number == chunks else accumulating(wrapped):
                 (functional.cross_entropy(wrapped(some), targets) / chunks).backward()
         return {name: parameter.grad.numpy() for name, parameter in network.named_parameters()}
+
+
+def synchronised(tree_name: str, model: str, model_args: Mapping[str, Any], clips: NDArray[np.float64],
+                 memory_friendly: bool) -> dict[str, NDArray[np.float64]]:
+    """Return the gradients of the mean loss over `clips`, and then the running moments, BatchNorm in training mode.
+
+    In double precision; several processes take their shares and synchronise their moments.
+    """
+    world = World.from_environment()
+    with open_tree(tree_name) as tree, joined(world):
+        torch.manual_seed(0)
+        network = tree.load(model)(**model_args).double()
+        with torch.no_grad():
+            for parameter in network.parameters():
+                parameter.add_(0.02 * torch.randn_like(parameter))
+        if world.size > 1:
+            synchronise(world.size)
+            network = with_synchronised_norms(network)
+        if memory_friendly:
+            network.set_memory_friendly(True)
+        labels = torch.arange(len(clips)) % model_args["num_class"]
+        own = slice(*(world.share(len(clips), "clips") * edge for edge in (world.rank, world.rank + 1)))
+        logits = world.wrap(network, torch.device("cpu"))(torch.from_numpy(clips[own]))
+        functional.cross_entropy(logits, labels[own]).backward()
+        found = {name: parameter.grad for name, parameter in network.named_parameters()} | dict(network.named_buffers())
+        return {name: tensor.numpy() for name, tensor in found.items()}
+
+
+def assert_synchronised(tree: str, model: str, model_args: Mapping[str, Any], clips: NDArray[np.float64],
+                        memory_friendly: bool = False) -> None:
+    """Two processes that synchronise have one process's gradients and running moments, but for rounding."""
+    [alone] = run_ranks(1, synchronised, tree, model, model_args, clips, memory_friendly)
+    for results in run_ranks(2, synchronised, tree, model, model_args, clips, memory_friendly):
+        assert list(results) == list(alone)
+        scale = max(np.abs(alone[name]).max() for name in alone if "running" not in name)
+        for name, values in results.items():
+            tolerance = 1e-9 if "running" in name else 1e-9 * scale
+            np.testing.assert_allclose(values, alone[name], rtol=1e-9, atol=tolerance, err_msg=name)
 
 
 def largest_difference(tree: str, model: str, model_args: Mapping[str, Any], clips: NDArray[np.float32],

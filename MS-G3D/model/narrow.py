@@ -21,6 +21,7 @@ from torch.autograd.function import once_differentiable
 from model.contraction import NarrowFirst, accumulator, add_product
 from model.operators import ConvOptions, RowMap, contract, relu_backward_into
 from skeleton_lab.precision import without_autocast, working_dtype
+from skeleton_lab.synchrony import averaged
 
 
 class NarrowGraphConvNormRelu(torch.autograd.Function):
@@ -70,7 +71,8 @@ class NarrowGraphConvNormRelu(torch.autograd.Function):
                 grad_norm_bias += grad_rows.sum(dim=0, dtype=grad_norm_bias.dtype)
                 torch.mm(grad_rows, folded, out=grad_support[piece])
             grad_weight, grad_norm_weight, back = norm.gradients(products.double(), len(support))
-            grad_support -= (grad_norm_bias.double() @ norm.weight / len(support)).to(support.dtype)
+            [mean_norm_bias] = averaged(grad_norm_bias)
+            grad_support -= (mean_norm_bias.double() @ norm.weight / len(support)).to(support.dtype)
             grad_support.addmm_(support, back.to(support.dtype), alpha=-1)
             grad_frames, grad_stack = contraction.support_gradients(grad_support)
             grad_x = ctx.options.windows.gather(grad_frames, x.shape[2]) if ctx.needs_input_grad[0] else None
@@ -92,14 +94,15 @@ class FoldedNorm:
     def gradients(self, products: Tensor, num_rows: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return the gradients of weight (C, Q) and norm weight (C), given M; and W^T (g r^2 dg / n) W (Q, Q)."""
         grad_norm_weight = self.inverse * (products * self.wide_weight).sum(dim=1)
-        pull = (grad_norm_weight * self.inverse / num_rows).unsqueeze(1)
-        through_variance = (pull * num_rows) * (self.wide_weight @ self.covariance)
+        through_variance = (grad_norm_weight * self.inverse).unsqueeze(1) * (self.wide_weight @ self.covariance)
+        [mean_norm_weight] = averaged(grad_norm_weight)  # the rows' moments are those of all processes
+        pull = (mean_norm_weight * self.inverse / num_rows).unsqueeze(1)
         grad_weight = self.scale.unsqueeze(1) * (products - through_variance)
         return grad_weight, grad_norm_weight, self.weight.t() @ (pull * self.wide_weight)
 
 
 def _moments(contraction: NarrowFirst) -> tuple[Tensor, Tensor]:
-    """Return mean (Q) and covariance (Q, Q) of the support, summed in float64."""
+    """Return mean (Q) and covariance (Q, Q) of the support of all processes, summed in float64."""
     channels = contraction.support.shape[1]
     total = contraction.support.new_zeros(channels, dtype=torch.float64)
     products = total.new_zeros(channels, channels)
@@ -108,5 +111,6 @@ def _moments(contraction: NarrowFirst) -> tuple[Tensor, Tensor]:
         total += rows.sum(dim=0)
         products.addmm_(rows.t(), rows)
     count = contraction.num_rows
+    [total], [products] = averaged(total), averaged(products)
     mean = total / count
     return mean, products / count - torch.outer(mean, mean)

@@ -16,8 +16,9 @@ from torch.autograd.function import once_differentiable
 from model.contraction import Contraction, accumulator, add_product, best_order
 from model.row_norm import RowMoments, RowNorm, as_image, as_rows
 from model.windows import Windows
-from skeleton_lab.norm import Moments, normalize_backward
+from skeleton_lab.norm import Moments, normalize, normalize_backward
 from skeleton_lab.precision import without_autocast, working_dtype
+from skeleton_lab.synchrony import num_processes, of_all_processes
 
 
 @dataclass(frozen=True)
@@ -181,7 +182,9 @@ class Norm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
         out, mean, inverse = torch.native_batch_norm(as_image(x), weight, bias, None, None, True, 0.0, eps)
-        moments = Moments(mean, inverse.pow(-2) - eps)
+        moments = Moments(*of_all_processes(mean, inverse.pow(-2) - eps))
+        if num_processes() > 1:
+            out = normalize(as_image(x), weight, bias, moments, eps)
         ctx.save_for_backward(x, weight, *moments)
         ctx.mark_non_differentiable(*moments)
         ctx.eps = eps

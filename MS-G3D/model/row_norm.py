@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from skeleton_lab.norm import Moments
+from skeleton_lab.synchrony import averaged, of_all_processes
 
 PIECE_NUMBERS_CPU = 1 << 18
 
@@ -30,12 +31,12 @@ class RowMoments:
         self.variances.append(variance)
 
     def total(self) -> Moments:
-        """Return mean and biased variance of all rows so far."""
+        """Return mean and biased variance of all rows so far, of all processes."""
         means = torch.stack(self.means)  # (pieces, C)
         shares = means.new_tensor(self.counts).unsqueeze(1) / sum(self.counts)
         mean = (shares * means).sum(dim=0)
         between = (means - mean).square()
-        return Moments(mean, (shares * (torch.stack(self.variances) + between)).sum(dim=0))
+        return Moments(*of_all_processes(mean, (shares * (torch.stack(self.variances) + between)).sum(dim=0)))
 
 
 class RowNorm:
@@ -48,6 +49,7 @@ class RowNorm:
         self.shift = bias - self.mean * self.scale
         self.grad_bias = torch.zeros_like(self.mean)
         self.grad_weight = torch.zeros_like(self.mean)
+        self._averaged: tuple[Tensor, ...] = ()  # their means over the processes
 
     def split(self, width: int) -> list[RowNorm]:
         """Return the norms of `width` channels each."""
@@ -76,8 +78,10 @@ class RowNorm:
 
         grad may be overwritten.
         """
-        slope = -self.scale * self.inverse * self.grad_weight / count
-        offset = -self.scale * self.grad_bias / count - slope * self.mean
+        self._averaged = self._averaged or averaged(self.grad_weight, self.grad_bias)
+        grad_weight, grad_bias = self._averaged
+        slope = -self.scale * self.inverse * grad_weight / count
+        offset = -self.scale * grad_bias / count - slope * self.mean
         if grad.dtype != self.mean.dtype:
             return (grad * self.scale).addcmul_(rows, slope).add_(offset).to(grad.dtype)
         return grad.mul_(self.scale).addcmul_(rows, slope).add_(offset)

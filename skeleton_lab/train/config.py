@@ -156,6 +156,8 @@ COMMON_FLAGS: tuple[Flag, ...] = (
     Flag("memory_friendly", boolean, False, "recompute activations: less memory, same numbers, slower", switch=True),
     Flag("descriptors", text, None, "HDF5 file with a vector of each sample, beside the skeletons; needs --fusion"),
     Flag("fusion", text, None, "how the model takes the vectors of --descriptors", choices=KINDS),
+    Flag("sync_bn", boolean, False, "several processes: BatchNorm over the clips of all, not of each by itself",
+         switch=True),
     Flag("resume", boolean, False, "continue the run in the work directory", switch=True, transient=True),
     Flag("overwrite", boolean, False, "delete the run in the work directory first", switch=True, transient=True),
 )
@@ -194,13 +196,13 @@ def read_config(spec: TreeSpec, argv: Sequence[str] | None = None) -> Config:
     return config
 
 
-def read_yaml(path: Path, flags: dict[str, Flag]) -> dict[str, Any]:
-    """Read a YAML file of settings and convert each value as its flag does.
 def default_settings(spec: TreeSpec) -> dict[str, Any]:
     """Return a tree's settings where nothing else is said; None where the default depends on others or the machine."""
     return {flag.key: spec.defaults.get(flag.key, flag.default) for flag in (*COMMON_FLAGS, *spec.flags)}
 
 
+def read_yaml(path: Path, flags: dict[str, Flag]) -> dict[str, Any]:
+    """Read a YAML file of settings and convert each value as its flag does.
 
     Raises:
         UserError: naming the file and the key.
@@ -267,11 +269,11 @@ def _complete(config: Config) -> None:
     if bool(config.descriptors) != bool(config.fusion):
         raise UserError("--descriptors and --fusion need each other: the file, and late, concat or gate; give both or "
                         "none")
-    for phase in ("train_feeder_args", "test_feeder_args"):
-        if not isinstance(getattr(config, phase), dict):
     if config.descriptors and config.observe not in (None, 1):
         raise UserError("--observe does not shorten what --descriptors tell of a clip's later part; make descriptors "
                         "of the observed part and set the feeders' own option: --test-feeder-args observe=0.5")
+    for phase in ("train_feeder_args", "test_feeder_args"):
+        if not isinstance(getattr(config, phase), dict):
             raise UserError(f"{phase}: expected a mapping of options")
 
 

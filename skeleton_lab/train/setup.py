@@ -16,6 +16,8 @@ from torch.utils.data import DataLoader
 from skeleton_lab.errors import UserError
 from skeleton_lab.files import replacing
 from skeleton_lab.fusion import Describe, Vectors, fused
+from skeleton_lab.norm import with_synchronised_norms
+from skeleton_lab.synchrony import synchronise
 from skeleton_lab.train.batches import Batch, Batches, make_loader, seed_generators
 from skeleton_lab.train.checkpoint import load_weights
 from skeleton_lab.train.config import Config
@@ -70,11 +72,25 @@ def set_up(config: Config, spec: TreeSpec, work_dir: WorkDir, world: World) -> S
     if config.weights:
         work_dir.log(f"Load weights from {config.weights}.")
         load_weights(model, config.weights, config.ignore_weights, spec.ignore_exact, work_dir.log)
+    model = _share_norms(model, config, work_dir, world)
     if world.size > 1:
         work_dir.log(f"{world.size} processes, {config.batch_size // world.size} clips of each batch in each.")
         seed_generators((config.seed, world.rank))  # one model from one seed, but dropout of each process's own
         torch.cuda.manual_seed(config.seed + world.rank)
     return Setup(config, spec, work_dir, device, precision, model.to(device), parameters, world)
+
+
+def _share_norms(model: nn.Module, config: Config, work_dir: WorkDir, world: World) -> nn.Module:
+    """Take BatchNorm's moments over all processes if `--sync-bn` says so; return the model that does."""
+    synchronise(world.size if config.sync_bn else 1)
+    if not config.sync_bn:
+        return model
+    if world.size == 1:
+        work_dir.log("--sync-bn: one process trains, whose BatchNorm sees all clips in any case.")
+        return model
+    clips = world.size * chunk_size(config, world)
+    work_dir.log(f"BatchNorm takes its moments over the {clips} clips that all processes have at a time.")
+    return with_synchronised_norms(model)
 
 
 def check_shares(config: Config, world: World) -> None:
@@ -155,6 +171,11 @@ def _feeder_options(config: Config, key: str) -> dict[str, Any]:
     options = dict(getattr(config, key))
     if config.debug and key == "train_feeder_args" and _takes(load_object(config.feeder), "debug"):
         options["debug"] = True
+    if config.observe is not None and (key == "train_feeder_args" or not isinstance(config.observe, list)):
+        if not _takes(load_object(config.feeder), "observe"):
+            raise UserError(f"--observe: '{config.feeder}' takes no option 'observe'; leave the flag out, or give the "
+                            "feeder that option, as skeleton_lab/data/observation.py serves it")
+        options["observe"] = config.observe
     return options
 
 
@@ -165,8 +186,3 @@ def _takes(target: Callable[..., Any], option: str) -> bool:
 def is_debug(config: Config) -> bool:
     """Whether this is a debug run, asked for by `--debug` or in the training feeder's options."""
     return bool(config.debug or config.train_feeder_args.get("debug"))
-    if config.observe is not None and (key == "train_feeder_args" or not isinstance(config.observe, list)):
-        if not _takes(load_object(config.feeder), "observe"):
-            raise UserError(f"--observe: '{config.feeder}' takes no option 'observe'; leave the flag out, or give the "
-                            "feeder that option, as skeleton_lab/data/observation.py serves it")
-        options["observe"] = config.observe

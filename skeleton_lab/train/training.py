@@ -23,7 +23,7 @@ from skeleton_lab.train.checkpoint import (
     save_weights,
     write_torch_file,
 )
-from skeleton_lab.train.config import Config
+from skeleton_lab.train.config import COMMON_FLAGS, Config
 from skeleton_lab.train.loop import Means, TrainingDiverged, train_one_epoch
 from skeleton_lab.train.optim import Schedule, make_optimizer, set_learning_rate
 from skeleton_lab.train.record import Record, write_run_report
@@ -270,8 +270,9 @@ class Training:
         save_state(state, self.work_dir)
 
     def _restore(self, state: dict[str, Any]) -> None:
-        changed = {key: (state["settings"].get(key), value) for key, value in self._settings().items()
-                   if state["settings"].get(key) != value}
+        defaults = {flag.key: flag.default for flag in COMMON_FLAGS}  # of settings younger than the state
+        settings = {key: state["settings"].get(key, defaults.get(key)) for key in self._settings()}
+        changed = {key: (settings[key], value) for key, value in self._settings().items() if settings[key] != value}
         if changed:
             listed = "; ".join(f"{key}: {before} before, {now} now" for key, (before, now) in changed.items())
             raise UserError(f"{self.work_dir.path}: cannot resume with other settings ({listed}); leave them as they "

@@ -10,7 +10,7 @@ import torch
 
 from tests.ranks import run_ranks
 from tests.scripts.small_archive import write_pair
-from tests.several import largest_difference, run_main
+from tests.several import assert_synchronised, largest_difference, run_main
 from tests.trees import ROOT
 
 TREE = "CTR-GCN"
@@ -36,7 +36,14 @@ def test_gradients_are_those_of_one_process(chunks):
     assert largest_difference(TREE, "model.ctrgcn.Model", MODEL_ARGS, clips, chunks) < 1e-5
 
 
-@pytest.mark.parametrize("flags", [(), ("--memory-friendly", "--forward-batch-size", "1")])
+@pytest.mark.parametrize(("model", "memory_friendly"), [("model.ctrgcn.Model", False), ("model.ctrgcn.Model", True),
+                                                        ("model.baseline.Model", False)])
+def test_synchronised_norms_are_those_of_the_whole_batch(model, memory_friendly):
+    clips = np.random.default_rng(1).standard_normal((4, 3, 8, 25, 2))
+    assert_synchronised(TREE, model, MODEL_ARGS, clips, memory_friendly)
+
+
+@pytest.mark.parametrize("flags", [("--sync-bn",), ("--memory-friendly", "--forward-batch-size", "1")])
 def test_two_processes_train_and_the_scores_are_those_of_one(archive, tmp_path, flags):
     ends = run_ranks(2, run_main, TREE, ROOT / TREE, command(archive, tmp_path / "two", *flags))
     assert [end.status for end in ends] == [0, 0], [end.err for end in ends]

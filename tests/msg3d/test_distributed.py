@@ -9,7 +9,7 @@ import pytest
 
 from skeleton_lab.data.labels import write_labels
 from tests.ranks import run_ranks
-from tests.several import largest_difference, run_main
+from tests.several import assert_synchronised, largest_difference, run_main
 from tests.trees import ROOT
 
 TREE = "MS-G3D"
@@ -43,9 +43,15 @@ def test_gradients_are_those_of_one_process(chunks):
     assert largest_difference(TREE, "model.msg3d.Model", MODEL_ARGS, clips, chunks) < 1e-5
 
 
+@pytest.mark.parametrize("memory_friendly", [False, True])
+def test_synchronised_norms_are_those_of_the_whole_batch(memory_friendly):
+    clips = np.random.default_rng(1).standard_normal((2, 3, 6, 25, 2))
+    assert_synchronised(TREE, "model.msg3d.Model", MODEL_ARGS, clips, memory_friendly)
+
+
 def test_two_processes_train_and_the_scores_are_those_of_one(place, tmp_path):
     train = command("train_joint", tmp_path / "two", "--batch-size", "4", "--forward-batch-size", "1", "--num-epoch",
-                    "1", "--save-score", "true", "--memory-friendly")
+                    "1", "--save-score", "true", "--memory-friendly", "--sync-bn")
     ends = run_ranks(2, run_main, TREE, place, train)
     assert [end.status for end in ends] == [0, 0], [end.err for end in ends]
     assert "2 processes, 2 clips of each batch in each." in ends[0].out and not ends[1].out
