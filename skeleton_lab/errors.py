@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterable
 
 EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 _LONGEST_LINE = 1000
 
 
@@ -24,12 +25,15 @@ def suggest(unknown: str, known: Iterable[str]) -> str:
 
 
 def run_command(main: Callable[[], int | None]) -> None:
-    """Run a script's `main` and exit with its status; a `UserError` is one line and status 2."""
+    """Run a script's `main` and exit with its status; a `UserError` is one line and status 2, Ctrl-C status 130."""
     try:
         status = main()
     except UserError as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
         sys.exit(EXIT_BAD_INPUT)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(EXIT_INTERRUPTED)
     except BrokenPipeError:  # `... | head` closed our stdout: not a fault of ours
         sys.stderr.close()
         sys.exit(0)

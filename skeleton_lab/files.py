@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+import signal
+import threading
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from skeleton_lab.errors import UserError
 
 _PART = re.compile(r"\..+\.(\d+)\.part")  # how `replacing` names its temporary files; the number is the process's
+_FRESH_S = 60  # a file that young may be another container's, whose processes have numbers of their own
+_swept: set[Path] = set()
 
 
 @contextmanager
@@ -20,7 +25,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
     The target is never seen half-written: on any exception the temporary file is removed and an
     existing target stays as it was. A symbolic link at `path` is followed, not replaced. Missing
     parent folders are made. The data is flushed to disk before the move, so that a power cut leaves
-    the old file or the new one.
+    the old file or the new one. SIGTERM ends the block like an exception; what SIGKILL leaves is swept
+    by the next process that writes to the folder.
 
     Raises:
         UserError: the folder cannot be made or written to, or the disk is full.
@@ -29,7 +35,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
     temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
+        _sweep_once(target.parent)
+        with _ended_by_sigterm():
+            yield temporary
         with open(temporary, "rb+") as written:
             os.fsync(written.fileno())
         os.replace(temporary, target)
@@ -47,13 +55,45 @@ def sweep_parts(folder: str | Path) -> list[Path]:
 
     Those of processes that still run are left alone.
     """
+    return _sweep(Path(folder).rglob(".*.part"), min_age_s=0)
+
+
+def _sweep_once(folder: Path) -> None:
+    """The same for the folder alone, unless this process has done so: a folder may have many files."""
+    if folder not in _swept:
+        _swept.add(folder)
+        with suppress(OSError):  # somebody else's
+            _sweep(folder.glob(".*.part"), _FRESH_S)
+
+
+def _sweep(paths: Iterable[Path], min_age_s: float) -> list[Path]:
     swept = []
-    for path in Path(folder).rglob(".*.part"):
+    for path in paths:
         name = _PART.fullmatch(path.name)
-        if name and path.is_file() and (int(name[1]) == os.getpid() or not _runs(int(name[1]))):
+        if not name or not path.is_file() or (int(name[1]) != os.getpid() and _runs(int(name[1]))):
+            continue
+        if time.time() - path.stat().st_mtime >= min_age_s:
             path.unlink(missing_ok=True)
             swept.append(path)
     return swept
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM raise SystemExit within the block, unless somebody handles it already or this is another thread."""
+    handled = signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+    if handled or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)  # as shells report it
+
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _runs(process: int) -> bool:
