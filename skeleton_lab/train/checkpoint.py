@@ -6,13 +6,13 @@ import io
 import os
 import pickle
 import zipfile
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import _weights_only_unpickler, nn
 
 from skeleton_lab.errors import UserError
 from skeleton_lab.files import replacing, write_bytes
@@ -35,6 +35,7 @@ def read_torch_file(path: str | Path) -> Any:
                     raise zipfile.BadZipFile("torch never packs what it saves")
                 if archive.testzip():
                     raise zipfile.BadZipFile("its content does not match its checksums")
+        _allow_counters()
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; check the path") from None
@@ -43,6 +44,14 @@ def read_torch_file(path: str | Path) -> Any:
     except Exception as error:  # a damaged file makes torch raise nearly anything
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(f"{path}: cannot read it as weights ({reason}); is the file complete?") from None
+
+
+def _allow_counters() -> None:
+    """Let PyTorch before 2.6 read a `Counter` too: the schedule in published checkpoints has one, of plain numbers."""
+    if hasattr(torch.serialization, "add_safe_globals"):
+        torch.serialization.add_safe_globals([Counter])
+    else:  # PyTorch 2.3 has no public way
+        _weights_only_unpickler._get_allowed_globals()["collections.Counter"] = Counter
 
 
 def unprefixed(state: Mapping[str, Any]) -> OrderedDict[str, Any]:
