@@ -16,13 +16,19 @@ import sys
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent
+ROOT = next(p for p in Path(__file__).resolve().parents if (p / "skeleton_lab").is_dir())
+sys.path.insert(0, str(ROOT))
+
+from skeleton_lab.errors import UserError, run_command
+
 TREE = ROOT / "CTR-GCN"
 STREAMS = {"joint": "bone=False", "bone": "bone=True"}
 
 
 def main() -> int:
     args = parse_arguments()
+    if not TREE.is_dir():
+        raise UserError(f"{TREE}: not here, and the demo trains CTR-GCN; run it in CTR-GCN's image or in a checkout")
     start = time.perf_counter()
     out = args.output.resolve()
     kaggle, converted = str(out / "NTU60_CS.npz"), str(out / "NTU60_CS_ctrgcn.npz")
@@ -118,4 +124,4 @@ def tested(folder: Path) -> tuple[str, ...]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

@@ -1,6 +1,9 @@
 """The demo, cut down to seconds: every step runs, and the table stands at the end."""
 
 import re
+import shutil
+
+from tests.trees import ROOT
 
 
 def test_the_whole_chain_ends_on_the_table(run_script, tmp_path):
@@ -17,3 +20,15 @@ def test_a_failing_step_ends_it_with_that_step_message(run_script, tmp_path):
     (tmp_path / "file").write_text("")
     done = run_script("demo.py", "--output", tmp_path / "file" / "demo")
     assert done.returncode == 2 and "error: " in done.stderr and "Traceback" not in done.stderr
+
+
+def test_from_a_folder_of_scripts_it_finds_the_root_and_refuses_without_its_model(run_script, tmp_path):
+    """As in the images: scripts in two places, one of them beside the engine."""
+    shutil.copytree(ROOT / "skeleton_lab", tmp_path / "skeleton_lab", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "scripts").mkdir()
+    for folder in (tmp_path, tmp_path / "scripts"):
+        shutil.copy(ROOT / "demo.py", folder)
+        done = run_script(folder / "demo.py", cwd=folder)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == (f"error: {tmp_path / 'CTR-GCN'}: not here, and the demo trains CTR-GCN; "
+                               "run it in CTR-GCN's image or in a checkout\n")
