@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from model.aggregation import AggregationWeights, RefinedAggregation
 from model.blocks import NUM_SUBSETS, Block, BlockStack, ClipShape, graph_adjacency, shortcut
+from model.plain import PlainRefinement
 from skeleton_lab.layers import MultiScaleTemporalConv, conv_norm, init_batch_norm, init_he_fan_out
 from skeleton_lab.norm import Moments, NormActivation, folded, update_running
 from skeleton_lab.precision import working_dtype
@@ -105,6 +106,10 @@ class TopologyRefinementUnit(nn.Module):
                                    feature_bias=weights.feature_bias * per_feature)
         out = RefinedAggregation.apply(x, False, *weights)
         return out.add_(shift.to(out.dtype).view(-1, 1, 1)).add_(residual).relu_()
+
+    def plain(self) -> nn.Module:
+        """Return the unit in evaluation mode as standard operators, for export."""
+        return PlainRefinement(self)
 
 
 def _temporal_unit(channels: int, stride: int) -> MultiScaleTemporalConv:

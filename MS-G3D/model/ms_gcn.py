@@ -11,6 +11,7 @@ from model.contraction import NarrowFirst, best_order
 from model.mlp import MLP
 from model.narrow import NarrowGraphConvNormRelu
 from model.operators import ConvOptions, WindowGraphConv, WindowGraphConvNormRelu, evaluate_relu_map
+from model.plain import PlainAggregation
 from model.windows import Windows, rows_to_maps
 from skeleton_lab.norm import Moments, update_running
 from skeleton_lab.precision import without_autocast
@@ -85,3 +86,7 @@ class MultiScaleGraphConv(ScaleAggregation):
 
     def forward(self, x: Tensor) -> Tensor:
         return rows_to_maps(self.aggregate(x), len(x), x.shape[3])
+
+    def plain(self) -> nn.Module:
+        """Return the unit in evaluation mode as standard operators, for export."""
+        return PlainAggregation(self)

@@ -15,6 +15,7 @@ from model.ms_gcn import MultiScaleGraphConv
 from model.ms_gtcn import SpatialTemporalGraphConv
 from model.ms_tcn import TemporalRowsConv
 from model.operators import Norm
+from model.plain import PlainMultiWindow
 from model.windows import Windows, rows_to_maps
 from skeleton_lab.errors import UserError
 from skeleton_lab.layers import bodies_to_batch
@@ -81,6 +82,10 @@ class MultiWindowG3D(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         rows = [recomputed(pathway, x) if self.recompute else pathway(x) for pathway in self.gcn3d]
         return rows_to_maps(sum(rows), len(x), x.shape[3])
+
+    def plain(self) -> nn.Module:
+        """Return the sum in evaluation mode as standard operators, for export."""
+        return PlainMultiWindow(self)
 
 
 class Model(nn.Module):
