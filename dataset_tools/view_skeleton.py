@@ -78,7 +78,7 @@ def save_gif(clip: AnyClip, max_frames: int, path: Path, captions: Sequence[str]
     numbers = spread(len(clip.frames), max_frames)
     figure = pyplot.figure(figsize=(4, 4), dpi=DPI)
     figure.suptitle(clip.title, fontsize=9)
-    axes = figure.add_axes((0, 0, 1, 0.9), projection="3d")
+    axes = figure.add_axes((0, 0, 1, 0.9 if captions is None else 0.84), projection="3d")
     images = []
     for number in numbers:
         axes.clear()

@@ -65,6 +65,9 @@ def open_chosen(options: argparse.Namespace) -> Trained:
     spec = load_spec(find_tree(config_path, options.tree))
     weights = options.weights or _newest_weights(options.run, spec)
     config = read_config(spec, ["--config", str(config_path), "--phase", "test", "--weights", str(weights)])
+    if getattr(config, "fusion", None):
+        raise UserError(f"{config_path}: is of a model fused with descriptors (--fusion {config.fusion}), which a "
+                        "recording does not bring along; test it with main.py")
     model = build_model(config)
     load_weights(model, config.weights, (), spec.ignore_exact, say=lambda line: None)
     _refuse_gaps(model, Path(config.weights))

@@ -70,6 +70,11 @@ class Take:
         """The joints."""
         raise NotImplementedError
 
+    @property
+    def title(self) -> str:
+        """Its name without folders."""
+        return Path(self.name).name
+
     def cut(self, start: int, stop: int) -> Take:
         """Return frames `start` to `stop` - 1 as a recording of its own."""
         raise self._cannot("be cut into windows")
@@ -147,7 +152,7 @@ class Raw(Take):
         return _finished(pre_normalize(clip)[0], rules, NTU_25)
 
     def picture(self) -> AnyClip:
-        return AnyClip(bodies_by_id(self.recording), NTU_25, self.name)
+        return AnyClip(bodies_by_id(self.recording), NTU_25, self.title)
 
 
 def _from_ntu_archive(clip: np.ndarray, rules: ClipFile) -> np.ndarray:
@@ -201,7 +206,7 @@ class Archived(Take):
         return _finished(_repeated(one_body, rules.resized or rules.padded), rules, self.joints)
 
     def picture(self) -> AnyClip:
-        return AnyClip(np.array(self.frames[:self.num_frames]), self.joints, self.name)
+        return AnyClip(np.array(self.frames[:self.num_frames]), self.joints, self.title)
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,7 +238,7 @@ class OneBody(Take):
         return self.joints
 
     def picture(self) -> AnyClip:
-        return AnyClip(small_sets.centred(self.data_set, self.joints)[:, None], self.skeleton, self.name)
+        return AnyClip(small_sets.centred(self.data_set, self.joints)[:, None], self.skeleton, self.title)
 
 
 @dataclass(frozen=True, eq=False)
@@ -263,7 +268,7 @@ class Poses(Take):
     def picture(self) -> AnyClip:
         frames = np.array(self.clip.transpose(1, 3, 2, 0))  # (T, M, V, C)
         frames[..., 2] = 0  # a confidence, not a depth
-        return AnyClip(frames, OPENPOSE_18, self.name)
+        return AnyClip(frames, OPENPOSE_18, self.title)
 
 
 @dataclass(frozen=True, eq=False)
@@ -284,7 +289,7 @@ class Finished(Take):
         return np.array(self.clip, np.float32)
 
     def picture(self) -> AnyClip:
-        return AnyClip(np.array(self.clip.transpose(1, 3, 2, 0), np.float32), self.skeleton, self.name)
+        return AnyClip(np.array(self.clip.transpose(1, 3, 2, 0), np.float32), self.skeleton, self.title)
 
 
 @dataclass(frozen=True)
