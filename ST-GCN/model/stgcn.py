@@ -47,7 +47,7 @@ class SpatialUnit(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 init_he_fan_out(module)
-        init_batch_norm(self.bn, scale=1e-6)  # a unit starts as its shortcut, which lets deep stacks learn from the start
+        init_batch_norm(self.bn, scale=1e-6)  # a unit starts as its shortcut: deep stacks learn at once
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.to(working_dtype(x))

@@ -1,0 +1,138 @@
+"""ST-GCN++: the fast formulation against the papers' equations, its size, its shapes, what it refuses."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from skeleton_lab.errors import UserError
+from tests.plain_stgcn import PlainSTGCN
+
+NUM_CLASS = 5
+NTU = {"num_class": NUM_CLASS, "graph": "graph.ntu_rgb_d.Graph"}
+
+
+def scrambled_pair(tree):
+    """The model and the plain one, float64, with the same random weights and running moments."""
+    model = tree.load("model.stgcn.Model")(**NTU).double()
+    plain = PlainSTGCN(NUM_CLASS, tree.load("graph.ntu_rgb_d.Graph")().A)
+    generator = torch.Generator().manual_seed(1)
+    for parameter in model.parameters():
+        noise = torch.randn(parameter.shape, dtype=torch.float64, generator=generator)
+        parameter.data.add_(0.1 * noise)
+    for name, buffer in model.named_buffers():
+        if name.endswith("running_var"):
+            buffer.uniform_(0.5, 1.5, generator=generator)
+        elif name.endswith("running_mean"):
+            buffer.normal_(generator=generator)
+    assert plain.state_dict().keys() == model.state_dict().keys()
+    plain.load_state_dict(model.state_dict())
+    return model, plain
+
+
+def clips(num_clips: int = 2, frames: int = 9, joints: int = 25, bodies: int = 2) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(2)
+    return torch.randn(num_clips, 3, frames, joints, bodies, dtype=torch.float64, generator=generator)
+
+
+def gradients(model: torch.nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """The logits, and the gradients of a loss with respect to the clips and all parameters."""
+    x = x.clone().requires_grad_()
+    logits = model(x)
+    loss = F.cross_entropy(logits, torch.arange(len(x)) % NUM_CLASS)
+    return logits, list(torch.autograd.grad(loss, [x, *model.parameters()]))
+
+
+@pytest.mark.parametrize("memory_friendly", [False, True])
+def test_a_training_step_is_the_equations(tree, memory_friendly, monkeypatch):
+    import model.aggregation  # the tree's, which is open
+
+    monkeypatch.setattr(model.aggregation, "body_chunks", lambda x: [slice(0, 3), slice(3, len(x))])
+    ours, plain = scrambled_pair(tree)
+    ours.set_memory_friendly(memory_friendly)
+    logits, ours_gradients = gradients(ours, clips())
+    expected, plain_gradients = gradients(plain, clips())
+    torch.testing.assert_close(logits, expected, rtol=0, atol=1e-8)
+    for name, mine, theirs in zip(["clips", *dict(ours.named_parameters())], ours_gradients, plain_gradients,
+                                  strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-8, atol=1e-8, msg=lambda text, name=name: f"{name}: {text}")
+    assert sum(gradient.abs().max() > 1e-3 for gradient in ours_gradients) > len(ours_gradients) / 2
+    for key, value in plain.state_dict().items():
+        torch.testing.assert_close(ours.state_dict()[key], value, rtol=1e-8, atol=1e-8, msg=key)
+
+
+def test_evaluation_is_the_equations(tree):
+    ours, plain = (model.eval() for model in scrambled_pair(tree))
+    with torch.no_grad():
+        torch.testing.assert_close(ours(clips()), plain(clips()), rtol=0, atol=1e-8)
+    logits, ours_gradients = gradients(ours, clips())  # weights can be trained with the norms frozen
+    _, plain_gradients = gradients(plain, clips())
+    assert logits.requires_grad
+    for mine, theirs in zip(ours_gradients, plain_gradients, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-8, atol=1e-8)
+
+
+def test_aggregation_gradients(tree):
+    operator = tree.load("model.aggregation.SharedAggregation")
+    generator = torch.Generator().manual_seed(3)
+    shapes = ((3, 2, 4, 5), (3, 4, 4), (6, 6), (6, 4))  # x (B, C, V, T), topology, weight, offset
+    arguments = [torch.randn(shape, dtype=torch.float64, generator=generator).requires_grad_() for shape in shapes]
+    assert torch.autograd.gradcheck(lambda *tensors: operator.apply(*tensors)[0], arguments)
+
+
+def test_half_precision_is_close(tree):
+    torch.manual_seed(4)
+    model = tree.load("model.stgcn.Model")(**NTU)
+    x = clips(4).float()
+    exact = model(x)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        half = model(x)
+    assert (half.float() - exact).abs().max() < 0.1 * exact.abs().max()
+    F.cross_entropy(half.float(), torch.arange(4)).backward()
+    assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
+
+
+def test_the_head_is_the_classifier_of_the_features(tree):
+    model = tree.load("model.stgcn.Model")(**NTU, drop_out=0.5).double().eval()
+    features = model.features(clips(3))
+    assert features.shape == (3, 256)
+    assert torch.equal(model.fc(features), model(clips(3)))
+    alone = torch.stack([model.features(clips(3)[..., [body]]) for body in range(2)])
+    torch.testing.assert_close(alone.mean(dim=0), features)
+
+
+@pytest.mark.parametrize(("arguments", "shape", "count"), [
+    ({"num_class": 60, "graph": "graph.ntu_rgb_d.Graph"}, (1, 3, 20, 25, 2), 1_403_144),
+    ({"num_class": 10, "num_point": 20, "num_person": 1, "graph": "graph.ucla.Graph"}, (2, 3, 13, 20, 1), 0),
+])
+def test_size_and_shapes(tree, arguments, shape, count):
+    model = tree.load("model.stgcn.Model")(**arguments)
+    plain = PlainSTGCN(arguments["num_class"], tree.load(arguments["graph"])().A)
+    sizes = [sum(parameter.numel() for parameter in one.parameters()) for one in (model, plain)]
+    assert sizes[0] == sizes[1]
+    assert not count or sizes[0] == count
+    assert model(torch.randn(shape)).shape == (shape[0], arguments["num_class"])
+
+
+def test_topologies_start_as_the_skeletons(tree):
+    model = tree.load("model.stgcn.Model")(**NTU)
+    expected = torch.from_numpy(tree.load("graph.ntu_rgb_d.Graph")().A).float()
+    for number in range(1, 11):
+        topology = getattr(model, f"l{number}").gcn1.topology
+        assert torch.equal(topology, expected) and topology.requires_grad
+
+
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"graph": None}, "'graph' is missing"), ({"num_point": 20}, "num_point 20"),
+    ({"graph_args": {"labeling_mode": "distance"}}, "distance"), ({"graph": "graph.nowhere.Graph"}, "graph.nowhere"),
+])
+def test_bad_arguments_are_one_line(tree, changes, message):
+    with pytest.raises(UserError, match=message) as caught:
+        tree.load("model.stgcn.Model")(**{**NTU, **changes})
+    assert "\n" not in str(caught.value)
+
+
+def test_clips_of_another_skeleton_are_refused(tree):
+    with pytest.raises(UserError, match="20 joints"):
+        tree.load("model.stgcn.Model")(**NTU)(torch.zeros(1, 3, 4, 20, 2))
