@@ -11,6 +11,7 @@ import torch
 
 from feeders import tools
 from skeleton_lab.data import archive
+from skeleton_lab.data.empty_clips import EmptyClips
 from skeleton_lab.data.feeding import NUM_DEBUG_SAMPLES, BatchFeeder
 from skeleton_lab.data.labels import read_labels
 from skeleton_lab.data.layouts import all_finite
@@ -76,6 +77,7 @@ class Feeder(BatchFeeder):
                             "files anew, in one run")
         used = slice(NUM_DEBUG_SAMPLES if debug else None)
         self.data, self.sample_name, self.label = self.data[used], names[used], np.array(labels[used], np.int64)
+        self._empty = EmptyClips(data_path, len(self.label))
         self._repeats = not self.observation.whole and repeats_to_the_end(self.data)
         if normalization:
             self.mean_map, self.std_map = self._statistics()
@@ -92,6 +94,9 @@ class Feeder(BatchFeeder):
         else:
             clips = self.data[rows].astype(np.float32, copy=False)
         self._require_finite(clips, rows)
+        for row, clip in zip(rows, clips, strict=True):
+            if not clip[:, 0].any() and not clip.any():  # the first frame decides, as a rule
+                self._empty.found(row, f"sample {row} ({self.sample_name[row]})")
         return torch.from_numpy(clips), torch.from_numpy(self.label[rows]), torch.as_tensor(indices, dtype=torch.int64)
 
     def recorded(self, index: int) -> SkeletonClip:

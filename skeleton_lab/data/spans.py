@@ -17,6 +17,7 @@ import torch
 
 from skeleton_lab.data import layouts
 from skeleton_lab.data.clips import Resampling, mix_frames
+from skeleton_lab.data.empty_clips import EmptyClips
 from skeleton_lab.data.layouts import CONVERTED, NUM_BODIES, NUM_COORDINATES, NUM_JOINTS, Split
 from skeleton_lab.data.packed import ABSENT, PACKED, PackedSplit, is_packed, occupancy, open_packed
 from skeleton_lab.errors import UserError
@@ -57,6 +58,7 @@ class SpanReader:
         self._split, self._in_memory = split, in_memory
         self._num_valid = torch.full((split.num_clips,), UNKNOWN, dtype=torch.int32).share_memory_()
         self._present = torch.zeros((split.num_clips, NUM_BODIES), dtype=torch.bool).share_memory_()
+        self._empty = EmptyClips(split.path, split.num_clips)
         self._open()
 
     def _open(self) -> None:
@@ -79,7 +81,7 @@ class SpanReader:
         return np.array(self._split.frames(index))
 
     def num_valid(self, indices: Sequence[int]) -> np.ndarray:
-        """Return (N,) int64: how many frames of each clip are not empty.
+        """Return (N,) int64: how many frames of each clip are not empty; say so of clips where none is.
 
         Raises:
             UserError: a clip holds a number that is not finite.
@@ -89,6 +91,8 @@ class SpanReader:
             if known[index] == UNKNOWN:
                 num_valid, self._present.numpy()[index] = self._rows.look_at(index)
                 known[index] = num_valid  # last: other processes take it for a sign
+                if num_valid == 0:
+                    self._empty.found(index, f"clip {index} of the {self._split.split} split")
                 self._mapped(1)
         return known[list(indices)].astype(np.int64)
 
