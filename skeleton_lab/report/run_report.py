@@ -40,7 +40,7 @@ def write_report(work_dir: str | Path, defaults: Mapping[str, Any], feeder: Any 
         UserError: the folder holds no run, a file in it is damaged, or the report cannot be written.
     """
     run = read_run(work_dir)
-    names = _class_names(run, names)
+    names = class_names_of(run, names)
     pairs = worst_confusions(run.predictions) if run.predictions else []
     why_no_clips = why_no_clips or why_not_pictured(run.predictions, feeder)
     parts = [
@@ -57,8 +57,12 @@ def write_report(work_dir: str | Path, defaults: Mapping[str, Any], feeder: Any 
     return path
 
 
-def _class_names(run: Run, names: Sequence[str] | None) -> list[str]:
-    """Return a name for each class of the confusion matrix."""
+def class_names_of(run: Run, names: Sequence[str] | None) -> list[str]:
+    """Return a name for each class of the confusion matrix; [] without one.
+
+    Raises:
+        UserError: there are fewer `names` than classes.
+    """
     if run.counts is None:
         return []
     classes = len(run.counts)

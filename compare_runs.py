@@ -1,0 +1,65 @@
+#!/usr/bin/env python3
+"""Compare trainings or tests by their work directories: results, curves over each other, recipes, classes.
+
+    python3 compare_runs.py work_dir/joint work_dir/bone --output comparison
+
+Prints the table of results and of what differs in the recipes, and writes comparison.html (one file, nothing to fetch),
+curves.png and classes.csv. The first run is what the others are compared with. Not for fusing runs (ensemble.py).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = next(p for p in Path(__file__).resolve().parents if (p / "skeleton_lab").is_dir())
+sys.path.insert(0, str(ROOT))
+
+from skeleton_lab.class_names import BY_DATA_SET, class_names
+from skeleton_lab.errors import UserError, run_command
+from skeleton_lab.report.comparison import figures, labels_of, write_comparison
+from skeleton_lab.report.recipe import differences
+from skeleton_lab.report.results import read_run
+
+
+def main() -> None:
+    args = parse_arguments()
+    runs = [read_run(path) for path in args.work_dirs]
+    labels = labels_of(runs)
+    classes = max((len(run.counts) for run in runs if run.counts is not None), default=0)
+    names = class_names(args.class_names, classes, 0) if args.class_names else None
+    print_table(figures(runs, labels))
+    differing = differences([run.settings for run in runs])
+    print("\nThe same settings." if not differing else "")
+    if differing:
+        print_table([("setting", *labels), *((name, *values) for name, values in differing.items())])
+    print("\n" + "\n".join(map(str, write_comparison(runs, args.output, names))))
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("work_dirs", type=Path, nargs="+", metavar="WORK_DIR", help="two or more work directories")
+    parser.add_argument("--output", type=Path, default=Path("comparison"), metavar="DIR",
+                        help="folder of the three files; those of an earlier comparison are replaced (default: "
+                             "%(default)s)")
+    parser.add_argument("--class-names", metavar="NAMES", help=f"{', '.join(BY_DATA_SET)}, or a text file with one "
+                        "name a line (default: as the numbers of classes and joints suggest)")
+    args = parser.parse_args()
+    if len(args.work_dirs) < 2:
+        raise UserError("give two work directories or more; of a single one, report.py writes the report")
+    return args
+
+
+def print_table(rows: Sequence[Sequence[str]]) -> None:
+    """Print rows of text in columns, the first to the left, the others to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        first, *others = (cell.rjust(width) if place else cell.ljust(width)
+                          for place, (cell, width) in enumerate(zip(row, widths, strict=True)))
+        print("  ".join([first, *others]).rstrip())
+
+
+if __name__ == "__main__":
+    run_command(main)
