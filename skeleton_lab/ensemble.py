@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +52,10 @@ def read_stream(name: str, folder: str | Path) -> Stream:
         scores = np.empty(0)
     if scores.ndim != 2:
         raise UserError(f"{path}: not a score file: expected a mapping from sample name to one score per class")
+    finite = np.isfinite(scores).all(axis=1)
+    if not finite.all():
+        raise UserError(f"{path}: the scores of '{names[int(finite.argmin())]}' and {(~finite).sum() - 1} more samples "
+                        f"are NaN or infinite, so the {name} stream's training diverged; train it again")
     return Stream(name, path, names, scores)
 
 
@@ -61,9 +65,21 @@ def fuse(streams: Sequence[Stream], weights: Sequence[float]) -> NDArray[np.floa
     Raises:
         UserError: the streams hold different samples or classes.
     """
-    first = streams[0]
-    total = np.zeros_like(first.scores)
-    for stream, weight in zip(streams, weights, strict=True):
+    aligned = align(streams)
+    total = np.zeros_like(aligned[0].scores)
+    for stream, weight in zip(aligned, weights, strict=True):
+        total += weight * stream.scores
+    return total
+
+
+def align(streams: Sequence[Stream]) -> list[Stream]:
+    """Return the streams with their samples in the order of the first one.
+
+    Raises:
+        UserError: the streams hold different samples or classes.
+    """
+    first, aligned = streams[0], []
+    for stream in streams:
         rows = {name: row for row, name in enumerate(stream.names)}
         missing = [name for name in first.names if name not in rows]
         if missing or len(stream.names) != len(first.names):
@@ -73,8 +89,26 @@ def fuse(streams: Sequence[Stream], weights: Sequence[float]) -> NDArray[np.floa
         if stream.scores.shape[1] != first.scores.shape[1]:
             raise UserError(f"{stream.path}: {stream.scores.shape[1]} classes, but {first.path} has "
                             f"{first.scores.shape[1]}; test all streams on the same data")
-        total += weight * stream.scores[[rows[name] for name in first.names]]
-    return total
+        aligned.append(replace(stream, names=first.names, scores=stream.scores[[rows[name] for name in first.names]]))
+    return aligned
+
+
+def truth_of(streams: Sequence[Stream], labels: Mapping[Hashable, int]) -> NDArray[np.int64]:
+    """Return the classes (N,) of the first stream's samples, in its order.
+
+    Raises:
+        UserError: a sample without a label, or with one that the scores have no column for.
+    """
+    first = streams[0]
+    unknown = [name for name in first.names if name not in labels]
+    if unknown:
+        raise UserError(f"{first.path}: sample '{unknown[0]}' has no label in this data set "
+                        f"({len(unknown)} such); check that the scores were made from it")
+    truth = np.array([labels[name] for name in first.names], np.int64)
+    if len(truth) and not 0 <= truth.min() <= truth.max() < first.scores.shape[1]:
+        raise UserError(f"{first.path}: scores of {first.scores.shape[1]} classes, but labels from {truth.min()} to "
+                        f"{truth.max()}; check that both are of the same data set")
+    return truth
 
 
 def print_accuracies(streams: Sequence[Stream], weights: Sequence[float], labels: Mapping[Hashable, int]) -> None:
@@ -87,13 +121,9 @@ def print_accuracies(streams: Sequence[Stream], weights: Sequence[float], labels
         UserError: a sample without a label, or streams that do not fit together.
     """
     fused = fuse(streams, weights)
-    unknown = [name for name in streams[0].names if name not in labels]
-    if unknown:
-        raise UserError(f"{streams[0].path}: sample '{unknown[0]}' has no label in this data set "
-                        f"({len(unknown)} such); check --dataset, and that the scores were made from it")
+    truth = truth_of(streams, labels)
     for stream, weight in zip(streams, weights, strict=True):
         own = np.array([labels[name] for name in stream.names])
         print(f"{stream.name} (weight {weight:g}): top-1 {100 * top_k_accuracy(stream.scores, own, 1):.2f}%")
-    truth = np.array([labels[name] for name in streams[0].names])
     for k in (1, 5):
         print(f"Top{k} Acc: {100 * top_k_accuracy(fused, truth, k):.4f}%")
