@@ -8,6 +8,7 @@ a tree's by a method `plain()` that returns a module with the same call. Units w
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -29,7 +30,7 @@ def plain_inference(model: nn.Module) -> nn.Module:
         return _replaced(plain).eval().requires_grad_(False)
 
 
-def _replaced(module: nn.Module) -> nn.Module:
+def _replaced(module: Any) -> Any:
     """Return the plain equivalent of a unit, or the module itself with its parts replaced."""
     if hasattr(module, "plain"):
         return module.plain()
@@ -52,18 +53,18 @@ def along_time(time: int, time_axis: int, joints: int = 1) -> tuple[int, int]:
     return (time, joints) if time_axis == 2 else (joints, time)
 
 
-def convolution(weight: Tensor, bias: Tensor | None, **geometry: tuple[int, int]) -> nn.Conv2d:
+def convolution(weight: Tensor, bias: Tensor | None, **geometry: Any) -> nn.Conv2d:
     """Return a convolution with these weights, (C_out, C_in, k, k') or (C_out, C_in); geometry as `nn.Conv2d`."""
     weight = weight if weight.dim() == 4 else weight[..., None, None]
-    made = nn.Conv2d(weight.shape[1], weight.shape[0], tuple(weight.shape[2:]), bias=bias is not None,
+    made = nn.Conv2d(weight.shape[1], weight.shape[0], (weight.shape[2], weight.shape[3]), bias=bias is not None,
                      dtype=weight.dtype, device=weight.device, **geometry)
     made.weight.copy_(weight)
-    if bias is not None:
+    if made.bias is not None and bias is not None:
         made.bias.copy_(bias)
     return made
 
 
-def _folded(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+def _folded(conv: Any, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     """Return weight and bias of a convolution with the batch norm behind it folded in."""
     scale, shift = folded([norm])
     return conv.weight * scale.view(-1, 1, 1, 1), conv.bias * scale + shift
@@ -72,11 +73,11 @@ def _folded(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
 class PlainTemporal(nn.Module):
     """`MultiScaleTemporalConv` in evaluation mode, same call: (B, C_in, T, V), or with time axis 3 (B, C_in, V, T)."""
 
-    def __init__(self, unit: MultiScaleTemporalConv) -> None:
+    def __init__(self, unit: Any) -> None:
         super().__init__()
         axis, stride = unit.plan.time_axis, unit.plan.stride
         *active, last = unit.branches
-        heads = [folded_pointwise(branch[0], branch[1], 1, axis) for branch in active]
+        heads: list[Any] = [folded_pointwise(branch[0], branch[1], 1, axis) for branch in active]
         self.widths = [head.out_channels for head in heads]
         self.head = convolution(torch.cat([head.weight for head in heads]), torch.cat([head.bias for head in heads]))
         self.convs = nn.ModuleList([_temporal(branch[3].conv, branch[3].bn, axis) for branch in active[:-1]])
@@ -99,7 +100,7 @@ class PlainTemporal(nn.Module):
         return torch.relu(out) if self.activation else out
 
 
-def _temporal(conv: nn.Conv2d, norm: nn.BatchNorm2d, axis: int) -> nn.Conv2d:
+def _temporal(conv: Any, norm: nn.BatchNorm2d, axis: int) -> nn.Conv2d:
     """Return a (k, 1) convolution over time along `axis`, with the batch norm behind it folded in."""
     weight, bias = _folded(conv, norm)
     return convolution(weight if axis == 2 else weight.transpose(2, 3), bias, stride=along_time(conv.stride[0], axis),

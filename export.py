@@ -1,0 +1,63 @@
+#!/usr/bin/env python3
+"""Write a trained model to a file that runs without this lab, and check that it computes the same.
+
+    python3 export.py --run work_dir/ctrgcn_ntu60_xsub_joint --format onnx --output ctrgcn.onnx
+    python3 export.py --run work_dir/msg3d_joint --format torch_export --output msg3d.pt2
+
+The file takes clips (N, C, T, V, M) float32 as the run's feeder gives them and returns logits (N, classes). N and T are
+left open where the model permits. Not for preparing recordings: that is the feeder's part, see docs/export.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+ROOT = next(folder for folder in Path(__file__).resolve().parents if (folder / "skeleton_lab").is_dir())
+sys.path.insert(0, str(ROOT))
+
+from skeleton_lab.errors import UserError, run_command
+from skeleton_lab.export.export import TOLERANCE, example_for, export
+from skeleton_lab.export.formats import LEAST_FRAMES, ONNX, TORCH_EXPORT, require
+from skeleton_lab.trained import add_options, open_chosen
+
+OTHER = {ONNX: "onnxruntime", TORCH_EXPORT: "torch.export.load"}
+
+
+def main() -> None:
+    options = read_options()
+    require(options.format)
+    if options.output.exists() and not options.overwrite:
+        raise UserError(f"{options.output}: exists; choose another --output, or replace it with --overwrite")
+    trained = open_chosen(options)
+    example, found = export(trained, example_for(trained, options.frames), options.format, options.output)
+    print(f"{options.output}: {options.output.stat().st_size / 1e6:.1f} MB, {trained.config.model} with the weights of "
+          f"{trained.weights}")
+    length = "T" if example.open_frames else f"T = {example.frames}"
+    free = f"N and T ({LEAST_FRAMES} or more) are" if example.open_frames else "N is"
+    print(f"clips (N, {example.channels}, {length}, {example.joints}, {example.bodies}) float32 -> logits "
+          f"(N, {trained.num_classes}) float32; {free} open")
+    print(f"{OTHER[options.format]} against this lab's model:")
+    print(f"{'clips':>6} {'frames':>7} {'largest difference':>19} {'largest logit':>14}")
+    for entry in found:
+        print(f"{entry.clips:>6} {entry.frames:>7} {entry.largest:>19.1e} {entry.scale:>14.2f}")
+    print(f"within {TOLERANCE:g}")
+
+
+def read_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_options(parser)
+    parser.add_argument("--format", required=True, choices=(ONNX, TORCH_EXPORT), help="the kind of file")
+    parser.add_argument("--output", required=True, type=Path, metavar="FILE", help="the file to write")
+    parser.add_argument("--frames", type=int, metavar="T", help="frames of the clips to trace and check with (default: "
+                        "as the run's test clips, else 64)")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
+    options = parser.parse_args()
+    if options.frames is not None and options.frames < LEAST_FRAMES:
+        parser.error(f"argument --frames: {options.frames} is too few; give {LEAST_FRAMES} or more")
+    return options
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,62 @@
+"""export.py through its command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from skeleton_lab.export.formats import ONNX, TORCH_EXPORT, open_file
+from tests.msg3d.small_model import Model
+from tests.trees import ROOT
+
+SCRIPT = ROOT / "export.py"
+ENOUGH = {"OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    """A work directory of a small model that takes MS-G3D's options."""
+    folder = tmp_path_factory.mktemp("run")
+    settings = yaml.safe_load((ROOT / "MS-G3D/config/nturgbd-cross-subject/test_joint.yaml").read_text())
+    (folder / "config.yaml").write_text(yaml.safe_dump({**settings, "model": "tests.msg3d.small_model.Model",
+                                                        "weights": None}))
+    torch.manual_seed(0)
+    torch.save(Model(**settings["model_args"]).state_dict(), folder / "best.pt")
+    return folder
+
+
+@pytest.mark.parametrize("output_format", [ONNX, TORCH_EXPORT])
+def test_a_file_that_computes_the_same(run, run_script, tmp_path, output_format: str) -> None:
+    if output_format == ONNX:
+        for package in ("onnx", "onnxscript", "onnxruntime"):
+            pytest.importorskip(package, reason=f"{package} is not installed (requirements-export.txt)")
+    path = tmp_path / "model.file"
+    words = ("--run", run, "--tree", ROOT / "MS-G3D", "--format", output_format, "--output", path, "--frames", 10)
+    done = run_script(SCRIPT, *words, env=ENOUGH)
+    assert done.returncode == 0, done.stderr
+    assert "clips (N, 3, T, 25, 2) float32 -> logits (N, 60) float32; N and T (8 or more) are open" in done.stdout
+    assert done.stdout.count("e-0") >= 4 and done.stdout.endswith("within 0.0001\n")
+    clips = np.random.default_rng(0).standard_normal((3, 3, 9, 25, 2)).astype(np.float32)
+    model = Model(**yaml.safe_load((run / "config.yaml").read_text())["model_args"]).eval()
+    model.load_state_dict(torch.load(run / "best.pt", weights_only=True))
+    with torch.no_grad():
+        np.testing.assert_allclose(open_file(path, output_format)(clips), model(torch.from_numpy(clips)), atol=1e-5)
+    again = run_script(SCRIPT, *words, env=ENOUGH)
+    assert again.returncode == 2 and "exists; choose another --output" in again.stderr
+
+
+@pytest.mark.parametrize(("words", "complaint"), [
+    (("--run", "nowhere"), "nowhere: no such work directory"),
+    (("--run", "{run}"), "give the folder of its main.py with --tree"),
+    (("--run", "{run}", "--tree", "MS-G3D", "--weights", "README.md"), "README.md: "),
+    ((), "which model?"),
+])
+def test_bad_input_is_one_line(run, run_script, tmp_path, words, complaint: str) -> None:
+    done = run_script(SCRIPT, *(word.format(run=run) for word in words), "--format", TORCH_EXPORT, "--output",
+                      tmp_path / "x", env=ENOUGH)
+    assert done.returncode == 2 and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+    assert complaint in done.stderr and not list(tmp_path.iterdir())
