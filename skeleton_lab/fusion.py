@@ -1,16 +1,17 @@
 """Skeletons with a second modality: a descriptor of each clip, from its video or a text, joins a model's features.
 
-Three ways, each after a skeleton model that has `features(clips)` (N, F) and a classifier `fc` (F -> classes):
+It fits each skeleton model that has `features(clips)` (N, F) and a linear classifier `fc` (F -> classes). The
+classifier is widened: to its scores of the features come those of further inputs h,
 
-- "late": a linear head on the descriptor, whose scores are added to the model's;
-- "concat": features and descriptor side by side, through one hidden layer, change the features before the classifier;
-- "gate": features and descriptor decide, feature by feature, how much of the descriptor is let in, as in gated
-  multimodal units (Arevalo et al., "Gated Multimodal Units for Information Fusion", ICLR workshop 2017).
+- "late": the descriptor itself, so that two sets of scores are added up;
+- "concat": a hidden layer over features and descriptor side by side;
+- "gate": a projection of the descriptor, of which features and descriptor decide, unit by unit, how much is let in, as
+  in gated multimodal units (Arevalo et al., "Gated Multimodal Units for Information Fusion", ICLR workshop 2017).
 
-Each begins at the skeleton model's own output, to the bit: what the descriptor adds is a layer that starts at zero.
-The weights are the model's own, under their own keys, and those of the fusion under `fusion.`.
+Weights of h start at zero, and so each begins at the skeleton model's own output, to the bit. The model's weights keep
+their own keys; those of the fusion are under `fusion.`.
 
-Notation: N clips, F features, D numbers of a descriptor.
+Notation: N clips, F features, D numbers of a descriptor, H units of h.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from skeleton_lab.errors import UserError
 
 KINDS = ("late", "concat", "gate")
 PREFIX = "fusion."
-LENGTH = 4.0  # of a typical descriptor after standardisation: as long as SGD at the models' rates is stable with
+LENGTH = 4.0  # of what scores are made of: about as long as SGD at the models' rates is stable with
 DROPOUT = 0.5
 HIDDEN = 128
 
@@ -122,47 +123,48 @@ class Standardize(nn.Module):
 
 
 class LateFusion(nn.Module):
-    """Scores of the features plus scores of the descriptor: see `fused` for the arguments of all three."""
+    """Scores of the descriptor by itself; the arguments of all three are F, D and the number of classes."""
 
     def __init__(self, features: int, width: int, classes: int) -> None:
         super().__init__()
         self.standardize = Standardize(width)
         self.late = _zeroed(nn.Linear(width, classes))
 
-    def forward(self, features: Tensor, vectors: Tensor, classify: Callable[[Tensor], Tensor]) -> Tensor:
-        """(N, F), (N, D) -> (N, classes)."""
-        return classify(features) + self.late(self.standardize(vectors))
+    def forward(self, features: Tensor, vectors: Tensor) -> Tensor:
+        """(N, F), (N, D) -> what is added to the scores, (N, classes)."""
+        return self.late(self.standardize(vectors))
 
 
 class ConcatFusion(nn.Module):
-    """Features plus what a hidden layer makes of features and descriptor side by side, classified."""
+    """Scores of a hidden layer over features and descriptor side by side."""
 
     def __init__(self, features: int, width: int, classes: int) -> None:
         super().__init__()
         self.standardize = Standardize(width)
-        self.concat = nn.Linear(features + width, HIDDEN)
-        self.change = _zeroed(nn.Linear(HIDDEN, features))
+        self.concat = _of_length(nn.Linear(features + width, HIDDEN))
+        self.scores = _zeroed(nn.Linear(HIDDEN, classes))
 
-    def forward(self, features: Tensor, vectors: Tensor, classify: Callable[[Tensor], Tensor]) -> Tensor:
-        """(N, F), (N, D) -> (N, classes)."""
+    def forward(self, features: Tensor, vectors: Tensor) -> Tensor:
+        """(N, F), (N, D) -> what is added to the scores, (N, classes)."""
         both = _side_by_side(features, self.standardize(vectors))
-        return classify(features + self.change(torch.relu(self.concat(both))))
+        return self.scores(torch.relu(self.concat(both)))
 
 
 class GateFusion(nn.Module):
-    """Features plus the gated projection of the descriptor, classified."""
+    """Scores of a gated projection of the descriptor. The gates lie between 0 and 2, and start at 1."""
 
     def __init__(self, features: int, width: int, classes: int) -> None:
         super().__init__()
         self.standardize = Standardize(width)
-        self.gate = nn.Linear(features + width, features)
-        self.project = _zeroed(nn.Linear(width, features))
+        self.gate = _zeroed(nn.Linear(features + width, HIDDEN))
+        self.project = _of_length(nn.Linear(width, HIDDEN))
+        self.scores = _zeroed(nn.Linear(HIDDEN, classes))
 
-    def forward(self, features: Tensor, vectors: Tensor, classify: Callable[[Tensor], Tensor]) -> Tensor:
-        """(N, F), (N, D) -> (N, classes)."""
+    def forward(self, features: Tensor, vectors: Tensor) -> Tensor:
+        """(N, F), (N, D) -> what is added to the scores, (N, classes)."""
         vectors = self.standardize(vectors)
-        gate = torch.sigmoid(self.gate(_side_by_side(features, vectors)))
-        return classify(features + gate * self.project(vectors))
+        gate = 2 * torch.sigmoid(self.gate(_side_by_side(features, vectors)))
+        return self.scores(gate * self.project(vectors))
 
 
 def _zeroed(layer: nn.Linear) -> nn.Linear:
@@ -171,9 +173,17 @@ def _zeroed(layer: nn.Linear) -> nn.Linear:
     return layer
 
 
+def _of_length(layer: nn.Linear) -> nn.Linear:
+    """Set a layer of H units such that its output is about as long as its input; see `LENGTH`."""
+    nn.init.normal_(layer.weight, std=1 / math.sqrt(layer.out_features))
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
 def _side_by_side(features: Tensor, vectors: Tensor) -> Tensor:
-    """(N, F), (N, D) -> (N, F + D), the features on a common scale."""
-    return torch.cat([functional.layer_norm(features, features.shape[1:]), vectors], dim=1)
+    """(N, F), (N, D) -> (N, F + D), with the features as long as a typical descriptor."""
+    scale = LENGTH / math.sqrt(features.shape[1])
+    return torch.cat([functional.layer_norm(features, features.shape[1:]) * scale, vectors], dim=1)
 
 
 class FusedModel(nn.Module):
@@ -193,7 +203,8 @@ class FusedModel(nn.Module):
         if not isinstance(batch, DescribedClips):
             raise UserError("this model is fused with descriptors, and clips came without; use main.py, or leave "
                             "descriptors and fusion out of the config to use its skeleton part alone")
-        return self.fusion(self.model.features(batch.clips), batch.vectors, self.model.fc)
+        features = self.model.features(batch.clips)
+        return self.model.fc(features) + self.fusion(features, batch.vectors)
 
     def state_dict(self, *, prefix: str = "", **options: Any) -> dict[str, Any]:  # type: ignore[override]
         """Return the model's state with its own keys, then the fusion's; takes the options of PyTorch's method."""
