@@ -154,6 +154,8 @@ COMMON_FLAGS: tuple[Flag, ...] = (
          choices=("auto", "bf16", "fp16")),
     Flag("deterministic", boolean, True, "ask cuDNN for deterministic kernels"),
     Flag("memory_friendly", boolean, False, "recompute activations: less memory, same numbers, slower", switch=True),
+    Flag("compile", boolean, False, "run the model through torch.compile: minutes to start; where it cannot be "
+                                    "compiled, it runs as it is", switch=True),
     Flag("descriptors", text, None, "HDF5 file with a vector of each sample, beside the skeletons; needs --fusion"),
     Flag("fusion", text, None, "how the model takes the vectors of --descriptors", choices=KINDS),
     Flag("sync_bn", boolean, False, "several processes: BatchNorm over the clips of all, not of each by itself",

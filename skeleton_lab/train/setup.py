@@ -20,6 +20,7 @@ from skeleton_lab.norm import with_synchronised_norms
 from skeleton_lab.synchrony import synchronise
 from skeleton_lab.train.batches import Batch, Batches, make_loader, seed_generators
 from skeleton_lab.train.checkpoint import load_weights
+from skeleton_lab.train.compiling import compile_in_place
 from skeleton_lab.train.config import Config
 from skeleton_lab.train.device import Precision, choose_device, choose_precision
 from skeleton_lab.train.distributed import World
@@ -77,7 +78,10 @@ def set_up(config: Config, spec: TreeSpec, work_dir: WorkDir, world: World) -> S
         work_dir.log(f"{world.size} processes, {config.batch_size // world.size} clips of each batch in each.")
         seed_generators((config.seed, world.rank))  # one model from one seed, but dropout of each process's own
         torch.cuda.manual_seed(config.seed + world.rank)
-    return Setup(config, spec, work_dir, device, precision, model.to(device), parameters, world)
+    model = model.to(device)
+    if config.compile:
+        compile_in_place(model, work_dir.log)
+    return Setup(config, spec, work_dir, device, precision, model, parameters, world)
 
 
 def _share_norms(model: nn.Module, config: Config, work_dir: WorkDir, world: World) -> nn.Module:

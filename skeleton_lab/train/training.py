@@ -35,7 +35,8 @@ from skeleton_lab.train.workdir import BEST_WEIGHTS, DIVERGED_BATCH, PREDICTIONS
 # Settings that may change between a run and its resumption without making it another run.
 _FREE_TO_CHANGE = {"work_dir", "config", "phase", "num_epoch", "num_worker", "device", "print_log", "log_interval",
                    "show_topk", "save_score", "save_interval", "save_epoch", "test_batch_size", "weights", "checkpoint",
-                   "optimizer_states", "resume", "overwrite", "assume_yes", "start_epoch", "memory_friendly"}
+                   "optimizer_states", "resume", "overwrite", "assume_yes", "start_epoch", "memory_friendly",
+                   "compile"}
 
 
 def run_training(setup: Setup) -> int:
