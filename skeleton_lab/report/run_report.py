@@ -104,7 +104,7 @@ def _figures(run: Run) -> list[tuple[str, str]]:
     if top5 is not None:
         figures.append(("top-5" if not run.best else "top-5, best epoch", _percent(top5)))
     if counts is not None:
-        figures.append(("mean recall of the classes", _percent(class_accuracy(counts)[counts.sum(axis=1) > 0].mean())))
+        figures.append(("mean class recall", _percent(class_accuracy(counts)[counts.sum(axis=1) > 0].mean())))
     speed = clips_per_s(run)
     if speed is not None:
         figures.append(("clips/s, " + ("training" if run.history else "test"), f"{speed:.4g}"))
@@ -113,7 +113,7 @@ def _figures(run: Run) -> list[tuple[str, str]]:
         figures.append(("peak memory", f"{peak:,.0f} MiB"))
     seconds = epoch_s(run)
     if seconds is not None:
-        figures.append(("an epoch of training", duration(seconds)))
+        figures.append(("training per epoch", duration(seconds)))
     return figures
 
 
