@@ -108,15 +108,17 @@ def markdown_row(check: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"), help="cpu or cuda:0 (default: cpu)")
+    parser.add_argument("--points", type=int, default=len(POINTS),
+                        help="only the first so many, and write nothing (default: all)")
     parser.add_argument("--dry", action="store_true", help="print the lines; write nothing")
     arguments = parser.parse_args()
     if arguments.device.type == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: PyTorch sees no GPU; run check_gpu.py")
     checks = [check for check in tables.load_checks() if check["device_type"] != arguments.device.type]
-    for point in POINTS:
+    for point in POINTS[:arguments.points]:
         checks.append(compare(point, arguments.device))
         print(markdown_row(checks[-1]), flush=True)
-        if not arguments.dry:  # after each point: an interruption loses one
+        if not arguments.dry and arguments.points >= len(POINTS):  # after each point: an interruption loses one
             write_text(tables.CHECKS, json.dumps(checks, indent=1) + "\n")
             write_text(TABLE, markdown(checks))
 
