@@ -83,8 +83,8 @@ def synchronised(tree_name: str, model: str, model_args: Mapping[str, Any], clip
             network.set_memory_friendly(True)
         labels = torch.arange(len(clips)) % model_args["num_class"]
         own = slice(*(world.share(len(clips), "clips") * edge for edge in (world.rank, world.rank + 1)))
-        logits = world.wrap(network, torch.device("cpu"))(torch.from_numpy(clips[own]))
-        functional.cross_entropy(logits, labels[own]).backward()
+        wrapped = world.wrap(network, torch.device("cpu"))
+        functional.cross_entropy(wrapped(torch.from_numpy(clips[own])), labels[own]).backward()
         found = {name: parameter.grad for name, parameter in network.named_parameters()} | dict(network.named_buffers())
         return {name: tensor.numpy() for name, tensor in found.items()}
 
