@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
-from torch import Tensor, fx, nn
+from torch import fx, nn
 
-Compiled = Callable[..., Any]
+Compiler = Callable[[fx.GraphModule, list[Any]], Callable[..., Any]]
 
 
 def compile_in_place(model: nn.Module, say: Callable[[str], None],
-                     compiler: Callable[[fx.GraphModule, Sequence[Tensor]], Compiled] | None = None) -> None:
+                     compiler: Compiler | None = None) -> None:
     """Have `model` compiled when it is first called. Its parameters, and their names, stay what they are.
 
     What cannot be compiled here (for want of a C compiler or of Triton, or on a GPU too old for it) runs as it would
@@ -20,14 +20,13 @@ def compile_in_place(model: nn.Module, say: Callable[[str], None],
     Args:
         compiler: turns a graph and example inputs into a function; torch's own by default.
     """
-    if compiler is None:
-        from torch._inductor import compile as compiler  # takes seconds to import, so only who asks for it waits
+    chosen = compiler or _inductor()
     failures: list[BaseException] = []
 
-    def compile_or_leave(graph: fx.GraphModule, inputs: Sequence[Tensor]) -> Compiled:
+    def compile_or_leave(graph: fx.GraphModule, inputs: list[Any]) -> Callable[..., Any]:
         if not failures:
             try:
-                return compiler(graph, inputs)
+                return chosen(graph, inputs)
             except Exception as error:
                 failures.append(error)
                 reason = " ".join(str(error).split())[:200] or type(error).__name__
@@ -35,3 +34,10 @@ def compile_in_place(model: nn.Module, say: Callable[[str], None],
         return graph.forward
 
     model.compile(backend=compile_or_leave)
+
+
+def _inductor() -> Compiler:
+    """Return torch's own compiler; its import takes seconds, so only who asks for it waits."""
+    from torch._inductor import compile as inductor
+
+    return inductor
