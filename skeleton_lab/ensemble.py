@@ -49,7 +49,7 @@ def read_stream(name: str, folder: str | Path) -> Stream:
         names = list(content)
         scores = np.stack([np.asarray(content[key], dtype=np.float32) for key in names])
     except (TypeError, ValueError, KeyError, IndexError):
-        scores = np.empty(0)
+        scores = np.empty(0, np.float32)
     if scores.ndim != 2:
         raise UserError(f"{path}: not a score file: expected a mapping from sample name to one score per class")
     finite = np.isfinite(scores).all(axis=1)

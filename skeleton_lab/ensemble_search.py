@@ -46,10 +46,10 @@ def search_weights(streams: Sequence[Stream], truth: NDArray[np.int64]) -> list[
     """
     aligned = align(streams)
     if len(aligned) <= _MOST_COMBINED:
-        return list(max(_shares(len(aligned)), key=lambda weights: _quality(aligned, weights, truth)))
-    best = tuple(1 / len(aligned) for _ in aligned)
+        return list(max(_shares(len(aligned)), key=lambda weights: _quality(aligned, list(weights), truth)))
+    best: tuple[float, ...] = tuple(1 / len(aligned) for _ in aligned)
     while True:
-        better = max([best, *_neighbours(best)], key=lambda weights: _quality(aligned, weights, truth))
+        better = max([best, *_neighbours(best)], key=lambda weights: _quality(aligned, list(weights), truth))
         if better == best:
             return list(best)
         best = better

@@ -70,7 +70,7 @@ def write_comparison(runs: Sequence[Run], folder: Path, names: Sequence[str] | N
 def figures(runs: Sequence[Run], labels: Sequence[str]) -> list[tuple[str, ...]]:
     """Return the table of results as text, its head first: a run and its figures, a dash where one is not known."""
     head = ("run", "top-1 last", "top-1 best", "epoch", "top-5 best", "clips/s", "peak MiB", "an epoch", "all epochs")
-    rows = [head]
+    rows: list[tuple[str, ...]] = [head]
     for run, label in zip(runs, labels, strict=True):
         top5 = run.best.get("test_top5") or (run.predictions.top_k(5) if run.predictions else None)
         top1 = run.best.get("test_top1")
@@ -88,7 +88,7 @@ def figures_table(runs: Sequence[Run], labels: Sequence[str]) -> Element:
     """Return the table of results for the page."""
     head, *rows = figures(runs, labels)
     first = runs[0].last.get("test_top1")
-    cells: list[list[Element | str | float | None]] = []
+    cells: list[list[Element | str | None]] = []
     for run, row in zip(runs, rows, strict=True):
         last = run.last.get("test_top1")
         change = None if run is runs[0] or last is None or first is None else 100 * (last - first)
@@ -125,7 +125,7 @@ def classes_csv(recalls: NDArray[np.float64], support: NDArray[np.int64], labels
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(("class", "name", "clips", *(f"recall {label}" for label in labels),
                    *(f"difference {label}" for label in labels[1:])))
-    for label in np.flatnonzero(support):
+    for label in np.flatnonzero(support).tolist():
         own = recalls[:, label]
         rows.writerow((label, names[label], support[label], *(_csv(value) for value in own),
                        *(_csv(value - own[0]) for value in own[1:])))
@@ -173,8 +173,8 @@ def _classes(recalls: NDArray[np.float64] | None, known: Sequence[Run], labels: 
     support = _support(known[0])
     head = ["class", "name", "clips", *labels]
     rows = []
-    for label in np.flatnonzero(support):
-        row: list[Element | str | float | None] = [str(label), names[label], str(support[label])]
+    for label in np.flatnonzero(support).tolist():
+        row: list[Element | str | None] = [str(label), names[label], str(support[label])]
         for place, value in enumerate(recalls[:, label]):
             change = 100 * (value - recalls[0, label]) if place and np.isfinite(value - recalls[0, label]) else None
             row.append(element("td", _form(None if np.isnan(value) else value, lambda x: f"{100 * x:.1f} %"),

@@ -16,7 +16,7 @@ MOST_PAIRS = 6
 
 
 class Confusion(NamedTuple):
-    """A pair of classes: how many of the `total` clips of class `true` were taken for class `predicted`.
+    """A pair of classes: of the `total` clips of class `true`, `clips` were taken for class `predicted`.
 
     wrong: a clip that was, the one that the model was surest of; right: a clip of class `predicted` that it recognised,
     again the surest one, or None. Both are places in the test set.
@@ -24,7 +24,7 @@ class Confusion(NamedTuple):
 
     true: int
     predicted: int
-    count: int
+    clips: int
     total: int
     wrong: int
     right: int | None
@@ -70,8 +70,8 @@ def confusion_cards(pairs: Sequence[Confusion], names: Sequence[str], feeder: An
     if why_no_clips:
         cards.append(element("p", f"No pictures of the clips: {why_no_clips}.", class_="soft small"))
     for pair in pairs:
-        title = (f"{names[pair.true]} → {names[pair.predicted]}: {pair.count} of {pair.total} clips "
-                 f"({100 * pair.count / pair.total:.0f} %)")
+        title = (f"{names[pair.true]} → {names[pair.predicted]}: {pair.clips} of {pair.total} clips "
+                 f"({100 * pair.clips / pair.total:.0f} %)")
         figures = []
         if not why_no_clips:
             figures.append(_figure(feeder, pair.wrong, f"{names[pair.true]}, taken for {names[pair.predicted]}"))

@@ -81,7 +81,10 @@ footer { color: var(--soft); font-size: 13px; margin-top: 20px; }
 @media print { :root { --page: #ffffff; --stripe: #f5f5f5; } main { max-width: none; padding: 0; }
   body { font-size: 12px; } section, .tile { border-color: #cccccc; }
   section { break-inside: auto; } h2, h3 { break-after: avoid; }
-  figure, svg, tr, .tile { break-inside: avoid; } table.sortable th::after { content: ""; }
+  h2 + p { break-after: avoid; } figure, svg, tr, .tile { break-inside: avoid; }
+  .columns { grid-template-columns: 1fr 1fr; gap: 12px 16px; } .middle-of-page svg { max-height: 150mm; }
+  .scroll { overflow: visible; } table { font-size: 10.5px; } th, td { padding-right: 8px; }
+  th { font-size: 10.5px; white-space: normal; } table.sortable th::after { content: ""; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; } }
 """
 
@@ -142,19 +145,19 @@ def write_page(title: str, parts: Iterable[Element]) -> str:
     return "<!DOCTYPE html>\n" + ElementTree.tostring(document, encoding="unicode", method="html") + "\n"
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[Element | str | float | None]], *, numbers: Iterable[int] = (),
+def table(head: Sequence[str], rows: Iterable[Sequence[Element | str | None]], *, numbers: Iterable[int] = (),
           sortable: bool = False, wide: bool = False) -> Element:
-    """Return a table; cells may be elements of tag `td`, text or numbers.
+    """Return a table; cells are text, or elements of tag `td`.
 
     Args:
         numbers: which columns are numbers: set to the right, and sorted as such.
     """
     right = set(numbers)
 
-    def cell(tag: str, value: Element | str | float | None, column: int) -> Element:
+    def cell(tag: str, value: Element | str | None, column: int) -> Element:
         if isinstance(value, ElementTree.Element):
             return value
-        return element(tag, "" if value is None else str(value), class_="number" if column in right else None)
+        return element(tag, value, class_="number" if column in right else None)
 
     kinds = " ".join(name for name, wanted in (("sortable", sortable), ("wide", wide)) if wanted)
     made = element("table",

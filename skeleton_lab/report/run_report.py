@@ -119,7 +119,7 @@ def _figures(run: Run) -> list[tuple[str, str]]:
 
 def clips_per_s(run: Run) -> float | None:
     """Return the median speed of the epochs of training, or that of the test; None where it is not known."""
-    speeds = [row["clips_per_s"] for row in run.history if row.get("clips_per_s")]
+    speeds = [speed for row in run.history if (speed := row.get("clips_per_s"))]
     return float(np.median(speeds)) if speeds else _number(run.part("test").get("clips_per_s"))
 
 
@@ -217,8 +217,8 @@ def _evaluation(run: Run, names: list[str], pairs: list[Confusion], feeder: Any,
 def class_table(counts: NDArray[np.int64], names: Sequence[str]) -> Element:
     """Return the sortable table of recall, precision and support."""
     support, given = counts.sum(axis=1), counts.sum(axis=0)
-    rows = []
-    for label in np.flatnonzero((support > 0) | (given > 0)):
+    rows: list[list[Element | str | None]] = []
+    for label in np.flatnonzero((support > 0) | (given > 0)).tolist():
         hits = int(counts[label, label])
         others = counts[label].copy()
         others[label] = 0

@@ -50,7 +50,7 @@ def test_the_class_table_sorts_by_numbers(run_folder):
 def test_worst_confusions_come_with_their_surest_clips():
     predictions = read_predictions_of(PREDICTED)
     pairs = worst_confusions(predictions)
-    assert [(p.true, p.predicted, p.count, p.total, p.wrong, p.right) for p in pairs] == [(0, 1, 2, 4, 3, 6),
+    assert [(p.true, p.predicted, p.clips, p.total, p.wrong, p.right) for p in pairs] == [(0, 1, 2, 4, 3, 6),
                                                                                           (1, 0, 1, 4, 7, 1)]
 
 
