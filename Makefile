@@ -10,7 +10,7 @@ READY  := $(VENV)/.ready
 TEST   := OMP_NUM_THREADS=1 $(RUN) -m pytest tests -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test images smoke-images lint clean
+.PHONY: help setup demo test coverage images smoke-images lint clean
 
 help:  ## Show these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -28,6 +28,12 @@ demo: $(READY)  ## Generate data, train CTR-GCN's joint and bone streams, test, 
 
 test: $(READY)  ## Run the test suite
 	$(TEST)
+
+coverage: $(READY)  ## Run the test suite and list the lines and branches of skeleton_lab/ that it does not reach
+	$(RUN) -m coverage erase
+	OMP_NUM_THREADS=1 $(RUN) -m coverage run -m pytest tests -n 2 --dist loadfile
+	$(RUN) -m coverage combine --quiet
+	$(RUN) -m coverage report --show-missing
 
 # Words for docker build, such as BUILD="--network=host --build-arg BASE_IMAGE=...".
 BUILD ?=
