@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from skeleton_lab.errors import UserError
 from skeleton_lab.norm import (
     NormActivation,
     batch_moments,
@@ -15,6 +16,7 @@ from skeleton_lab.norm import (
     normalize_backward,
     row_moments,
     update_running,
+    with_synchronised_norms,
 )
 from skeleton_lab.recompute import recomputed, recomputing
 
@@ -129,3 +131,28 @@ def test_recomputed_keeps_frozen_parameters_frozen():
     block.linear.bias.requires_grad_(False)
     recomputed(block, torch.randn(4, 3)).sum().backward()
     assert block.linear.bias.grad is None and block.linear.weight.grad is not None
+
+
+def test_a_norm_that_cannot_be_synchronised_is_named():
+    for norm in (nn.BatchNorm1d(3, affine=False), nn.BatchNorm2d(3, track_running_stats=False),
+                 nn.BatchNorm3d(3, momentum=None)):
+        with pytest.raises(UserError, match=r"^--sync-bn: the model's '1\.0' is a BatchNorm without"):
+            with_synchronised_norms(nn.Sequential(nn.ReLU(), nn.Sequential(norm)))
+
+
+@pytest.mark.parametrize(("kind", "shape"), [(nn.BatchNorm1d, (6, 3)), (nn.BatchNorm1d, (6, 3, 4)),
+                                             (nn.BatchNorm2d, (6, 3, 4, 2)), (nn.BatchNorm3d, (6, 3, 4, 2, 2))])
+def test_a_synchronised_norm_of_one_process_is_the_frameworks(kind, shape):
+    plain, copy = (nn.Sequential(kind(3)).double() for _ in range(2))
+    synchronised = with_synchronised_norms(copy)
+    assert list(synchronised.state_dict()) == list(plain.state_dict())
+    x = torch.randn(*shape, dtype=torch.float64)
+    results = []
+    for model in (plain, synchronised):
+        own = x.clone().requires_grad_()
+        out = model(own)
+        (out * torch.arange(out.numel(), dtype=out.dtype).view_as(out)).sum().backward()
+        results.append((out, own.grad, model[0].weight.grad, model[0].running_mean, model[0].running_var,
+                        model[0].num_batches_tracked, model.eval()(x)))
+    for ours, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs)

@@ -126,6 +126,26 @@ def test_fewer_test_batches_than_processes(by_two, tmp_path):
     assert [end.returncode for end in ends_of(tmp_path, *flags)] == [0, 0]
 
 
+def test_batch_norm_over_all_processes_is_said(tmp_path):
+    (first, second) = ends_of(tmp_path / "two", "--num-epoch", "1", "--sync-bn")
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert "BatchNorm takes its moments over the 6 clips that all processes have at a time." in first.stdout
+    done = run_here(tmp_path / "one", "--num-epoch", "1", "--sync-bn")
+    assert done.returncode == 0 and "--sync-bn: one process trains" in done.stdout
+    assert run_here(tmp_path / "plain", "--num-epoch", "1").returncode == 0
+    assert_same_weights(tmp_path / "one" / "best.pt", tmp_path / "plain" / "best.pt")
+
+
+def test_a_setting_younger_than_the_state_has_its_default(tmp_path):
+    assert run_here(tmp_path, "--num-epoch", "1").returncode == 0
+    state = torch.load(tmp_path / "training_state.pt", weights_only=True)
+    del state["settings"]["sync_bn"]
+    torch.save(state, tmp_path / "training_state.pt")
+    done = run_here(tmp_path, "--num-epoch", "2", "--resume", "--sync-bn")
+    assert done.returncode == 2 and "sync_bn: False before, True now" in done.stderr
+    assert run_here(tmp_path, "--num-epoch", "2", "--resume").returncode == 0
+
+
 # ---- interruptions ----
 
 def test_a_stopped_run_goes_on_to_the_same_bits(by_two, tmp_path):
