@@ -51,11 +51,12 @@ class Example:
 
 def trace(model: nn.Module, example: Example) -> Any:
     """Return `model`, of standard operators, as an ExportedProgram with the open axes of `example`."""
-    axes = {}
+    make = torch.export.Dim
+    axes: dict[int, Any] = {}
     if example.open_batch:
-        axes[0] = torch.export.Dim("batch", min=1, max=_MOST)
-    if example.open_frames:
-        axes[2] = torch.export.Dim("frames", min=LEAST_FRAMES, max=_MOST)
+        axes[0] = make("batch", min=1, max=_MOST)
+    if example.open_frames:  # of a named length PyTorch wants proofs, which it cannot give where strides halve it
+        axes[2] = getattr(make, "DYNAMIC", None) or make("frames", min=LEAST_FRAMES, max=_MOST)
     with _quiet(), torch.no_grad():
         return torch.export.export(model, (example.clips(),), dynamic_shapes=(axes,))
 

@@ -23,7 +23,7 @@ def plain_inference(model: nn.Module) -> nn.Module:
 
     The same results up to rounding; `model` stays as it is.
     """
-    plain = copy.deepcopy(model).eval().requires_grad_(False)
+    plain: Any = copy.deepcopy(model).eval().requires_grad_(False)
     if hasattr(plain, "set_memory_friendly"):
         plain.set_memory_friendly(False)
     with torch.no_grad():
