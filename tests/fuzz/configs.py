@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from skeleton_lab.errors import UserError, one_line
+from skeleton_lab.errors import UserError
 from skeleton_lab.train.config import COMMON_FLAGS, read_config, read_yaml, save_config
 from skeleton_lab.train.spec import TreeSpec
 from tests.fuzz.mutations import (
@@ -84,9 +84,7 @@ def check_content(content: bytes, write_again: bool = True) -> bool:
         return True
     except UserError as error:
         _watching = False
-        message = one_line(error)
-        if "contradict" not in message and "does not divide" not in message and "--model-saved-name" not in message:
-            refused_in_one_line(error, str(path))
+        refused_in_one_line(error, "--" if str(error).startswith("--") else str(path))  # of settings that clash, flags
         return False
     finally:
         _watching = False

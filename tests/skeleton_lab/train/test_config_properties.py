@@ -27,7 +27,8 @@ MAPPINGS = st.dictionaries(KEYS, VALUES, max_size=4)
 BY_TYPE = {parser.boolean: st.booleans(), parser.natural: st.integers(0, 10**9), parser.positive: st.integers(1, 10**9),
            parser.real: st.floats(0, 1e9), parser.text: WORDS, parser.device_index: st.integers(0, 9) | st.just("cpu")}
 # Settings that other settings or the machine restrict are left at their defaults.
-LEFT_OUT = {"config", "resume", "overwrite", "forward_batch_size", "descriptors", "fusion", "device"}
+LEFT_OUT = {"config", "resume", "overwrite", "forward_batch_size", "descriptors", "fusion", "device",
+            "sync_bn", "compile"}
 FLAGS = [flag for flag in COMMON_FLAGS
          if flag.key not in LEFT_OUT and (flag.mapping or flag.choices or flag.convert in BY_TYPE)]
 

@@ -203,6 +203,7 @@ def test_weights_can_start_a_run_and_parts_can_be_ignored(trained, toy, tmp_path
     (("--memory-friendly",), ("set_memory_friendly",)),
     (("--model-args", "explode_at=3"), ("loss became nan in epoch 1, batch 3", "learning rate 0.1", "clip_")),
     (("--resume", "--overwrite"), ("contradict",)),
+    (("--sync-bn", "--compile"), ("contradict",)),
 ])
 def test_bad_input_is_one_line_and_status_2(toy, tmp_path, flags, parts):
     done = toy(tmp_path, *flags)
