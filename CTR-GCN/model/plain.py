@@ -26,11 +26,12 @@ class PlainRefinement(nn.Module):
         both = [subset.conv1 for subset in subsets] + [subset.conv2 for subset in subsets]
         self.register_buffer("relation_weight", torch.cat([conv.weight for conv in both]).flatten(1))  # (2*S*R, C_in)
         self.register_buffer("relation_bias", torch.cat([conv.bias for conv in both]).unsqueeze(1))
-        xi = torch.stack([subset.conv4.weight.flatten(1) for subset in subsets]) * unit.alpha
-        self.register_buffer("xi_weight", xi)  # (S, C_out, R)
+        xi = torch.stack([subset.conv4.weight.flatten(1) for subset in subsets]) * unit.alpha  # (S, C_out, R)
         xi_bias = torch.stack([subset.conv4.bias for subset in subsets]) * unit.alpha  # (S, C_out)
-        shared = unit.topology.detach().clone()  # (S, U, V)
-        self.register_buffer("topology", xi_bias[:, :, None, None] + shared[:, None])  # (S, C_out, U, V)
+        # Two more relation channels: the shared topology, with weight one, and ones, with xi's bias for weight.
+        self.register_buffer("xi", torch.cat([xi, torch.ones_like(xi_bias)[..., None], xi_bias[..., None]], dim=2))
+        shared = unit.topology.detach().flatten(1)  # (S, U*V)
+        self.register_buffer("constants", torch.stack([shared, torch.ones_like(shared)], dim=1))  # (S, 2, U*V)
         weight = torch.stack([subset.conv3.weight.flatten(1) for subset in subsets], dim=1)  # (C_out, S, C_in)
         bias = torch.stack([subset.conv3.bias for subset in subsets], dim=1)  # (C_out, S)
         self.features = convolution((weight * scale[:, None, None]).flatten(0, 1), (bias * scale[:, None]).flatten())
@@ -41,8 +42,9 @@ class PlainRefinement(nn.Module):
         s, r, c = self.num_subsets, self.relations, self.channels
         projected = self.relation_weight @ x.mean(dim=3) + self.relation_bias  # (B, 2*S*R, V)
         target, source = projected.view(b, 2, s, r, v).unbind(dim=1)  # (B, S, R, V) each
-        relations = torch.tanh(target.unsqueeze(4) - source.unsqueeze(3))  # (B, S, R, U, V)
-        refined = (self.xi_weight @ relations.view(b, s, r, v * v)).view(b, s, c, v, v) + self.topology
+        relations = torch.tanh(target.unsqueeze(4) - source.unsqueeze(3)).view(b, s, r, v * v)  # (B, S, R, U*V)
+        relations = torch.cat([relations, self.constants.expand(b, -1, -1, -1)], dim=2)
+        refined = (self.xi @ relations).view(b, s, c, v, v)
         refined = refined.permute(0, 2, 3, 1, 4).reshape(b, c, v, s * v)  # (B, C_out, U, S*V)
         features = self.features(x).view(b, c, s * v, t)  # (B, C_out, S*V, T)
         return torch.relu(refined @ features + self.shift + self.down(x))
