@@ -269,7 +269,7 @@ def _complete(config: Config) -> None:
     if config.resume and config.overwrite:
         raise UserError("--resume and --overwrite contradict each other; choose one")
     if config.sync_bn and config.compile:
-        raise UserError("--sync-bn and --compile contradict each other: compiled models exchange no moments; choose one")
+        raise UserError("--sync-bn and --compile contradict each other: choose one")
     if bool(config.descriptors) != bool(config.fusion):
         raise UserError("--descriptors and --fusion need each other: the file, and late, concat or gate; give both or "
                         "none")
