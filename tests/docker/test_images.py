@@ -151,6 +151,19 @@ def test_scripts_run_from_both_places_and_report_missing_mounts(image):
         assert "PyTorch" in done.stdout
     named = [line.split(":")[1].strip() for line in done.stderr.splitlines()]
     assert named == [f"/workspace/{image.tree}/data/ntu", "/workspace/work_dir"]
+    # The second copy of each script finds what it needs.
+    scripts = sorted(path.name for path in ROOT.glob("*.py"))
+    each = 'for script; do python3 $script --help > /tmp/help && echo $script; done'
+    assert image.run("bash", "-c", each, "-", *scripts, folder="/workspace/scripts").stdout.split() == scripts
+
+
+@pytest.mark.parametrize("image", ["msg3d", "stgcn"], indirect=True)
+def test_the_demo_is_refused_without_its_model(image):
+    image, _ = image
+    done = image.run("python3", "demo.py", folder="/workspace/scripts", check=False)
+    errors = [line for line in done.stderr.splitlines() if not line.startswith("note: ")]
+    assert (done.returncode, done.stdout, len(errors)) == (2, "", 1)
+    assert errors[0].startswith("error: /workspace/CTR-GCN: not here")
 
 
 def test_without_its_data_a_training_ends_in_one_line(image):
@@ -185,10 +198,10 @@ def test_the_job_is_done_on_mounted_folders(mounted):
     image, data, work = mounted
     prepare(image)
     folder = f"/workspace/{image.tree}"
+    tests = "eval/test" if image.model == "msg3d" else "work_dir/test"  # where the tree's configs write
     image.run(*training(image, "--num-epoch", "1"), folder=folder)
     image.run("python3", "main.py", "--config", "/workspace/work_dir/run/config.yaml", "--phase", "test", "--weights",
-              "/workspace/work_dir/run/best.pt", "--work-dir", "/workspace/work_dir/test", "--save-score", "true",
-              folder=folder)
+              "/workspace/work_dir/run/best.pt", "--work-dir", tests, "--save-score", "true", folder=folder)
     assert (work / "run" / "best.pt").is_file()
     assert (work / "test" / "epoch1_test_score.pkl").is_file()
     assert owners(work) == {USER}
