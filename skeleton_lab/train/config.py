@@ -209,6 +209,23 @@ def read_yaml(path: Path, flags: dict[str, Flag]) -> dict[str, Any]:
     Raises:
         UserError: naming the file and the key.
     """
+    content = read_mapping(path)
+    for key, value in content.items():
+        if key not in flags:
+            raise UserError(f"{path}: unknown key '{key}'{suggest(str(key), flags) or '; see --help for all keys'}")
+        try:
+            content[key] = _convert(flags[key], value)
+        except (ValueError, TypeError, OverflowError) as error:
+            raise UserError(f"{path}: key '{key}': {str(error)[:_MOST_SHOWN]}") from None
+    return content
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """Read a YAML file of settings as it is, without knowing which there are.
+
+    Raises:
+        UserError: it cannot be read, is not YAML, no mapping, or too much for a config.
+    """
     try:
         with open(path, "rb") as file:
             text = file.read(_MOST_CONFIG_BYTES + 1)
@@ -223,13 +240,6 @@ def read_yaml(path: Path, flags: dict[str, Flag]) -> dict[str, Any]:
         raise UserError(f"{path}: more than a config can have to say; check --config")
     if not isinstance(content, dict):
         raise UserError(f"{path}: expected 'key: value' lines, found a {type(content).__name__}")
-    for key, value in content.items():
-        if key not in flags:
-            raise UserError(f"{path}: unknown key '{key}'{suggest(str(key), flags) or '; see --help for all keys'}")
-        try:
-            content[key] = _convert(flags[key], value)
-        except (ValueError, TypeError, OverflowError) as error:
-            raise UserError(f"{path}: key '{key}': {str(error)[:_MOST_SHOWN]}") from None
     return content
 
 
