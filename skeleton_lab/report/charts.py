@@ -117,7 +117,7 @@ def _scale(values: Sequence[float], percent: bool, logarithmic: bool) -> tuple[f
         if len(ticks) < 2:
             ticks = [ticks[0] / 10, *ticks]
         return ticks[0], ticks[-1], ticks[::math.ceil(len(ticks) / _MOST_TICKS)]
-    high = max([value for value in values if math.isfinite(value)], default=1.0) or 1.0
+    high = max([value for value in values if 0 < value < math.inf], default=1.0)
     step = _round_step(high / _MOST_TICKS)
     count = math.ceil(high / step - 1e-9)
     return 0.0, count * step, [step * number for number in range(count + 1)]
@@ -126,7 +126,7 @@ def _scale(values: Sequence[float], percent: bool, logarithmic: bool) -> tuple[f
 def _whole_ticks(first: float, last: float) -> list[int]:
     step = max(math.ceil(_round_step((last - first) / 10 or 1)), 1)
     start, end = math.ceil(first), math.floor(last)
-    inner = [number for number in range(start, end + 1) if number % step == 0 and number - start >= step * 0.6]
+    inner = [number for number in range(-(-start // step) * step, end + 1, step) if number - start >= step * 0.6]
     return [start, *inner]
 
 

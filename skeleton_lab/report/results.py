@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from skeleton_lab.ensemble import SCORE_FILE, read_stream
 from skeleton_lab.errors import UserError
+from skeleton_lab.train.config import read_mapping
 from skeleton_lab.train.workdir import PREDICTIONS, RECORD
 
-_MOST_CONFIG_BYTES = 1 << 20
-_MOST_CLASSES = 100_000
+_LONGEST_COMMAND = 20_000  # characters
+_MOST_CLASSES = 2_000  # of whose square a confusion matrix still is moderate
+_MOST_EPOCHS = 1_000_000
 CONFIGS = ("config.yaml", "config_test.yaml")
 
 
@@ -125,8 +126,8 @@ def read_history(path: Path) -> list[dict[str, float | None]]:
     except (OSError, ValueError, TypeError, csv.Error) as error:
         raise UserError(f"{path}: not a table of an epoch's figures in each row ({error}); restore it, or delete "
                         "it") from None
-    if any(row.get("epoch") is None for row in rows):
-        raise UserError(f"{path}: a row without its epoch; restore the file, or delete it")
+    if not all(0 <= (-1 if (epoch := row.get("epoch")) is None else epoch) <= _MOST_EPOCHS for row in rows):
+        raise UserError(f"{path}: a row without the number of its epoch; restore the file, or delete it")
     return rows
 
 
@@ -210,15 +211,9 @@ def read_config(path: Path) -> tuple[dict[str, Any], str]:
     Raises:
         UserError: it cannot be read, or is no mapping.
     """
-    try:
-        with open(path, "rb") as file:
-            text = file.read(_MOST_CONFIG_BYTES).decode("utf-8")
-        settings = yaml.safe_load(text)
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UserError(f"{path}: not readable as YAML ({' '.join(str(error).split())[:300]})") from None
-    if not isinstance(settings, dict):
-        raise UserError(f"{path}: expected 'key: value' lines")
-    first = text.partition("\n")[0]
+    settings = read_mapping(path)
+    with open(path, encoding="utf-8") as file:
+        first = file.readline(_LONGEST_COMMAND).rstrip("\n")
     return settings, first.removeprefix("# command line: ") if first.startswith("# command line: ") else ""
 
 

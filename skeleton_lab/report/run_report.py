@@ -21,7 +21,8 @@ from skeleton_lab.report.recipe import settings_of
 from skeleton_lab.report.results import Run, read_config, read_run
 from skeleton_lab.train.workdir import REPORT
 
-_NOT_RECORDED = "not recorded"
+_MOST = 1e15  # of anything recorded; what is above is not a number, or damaged
+_LEAST_RATE = 1e-12  # learning rates below are not drawn on a logarithmic axis
 
 
 def write_report(work_dir: str | Path, defaults: Mapping[str, Any], feeder: Any = None,
@@ -160,7 +161,7 @@ def _curves(run: Run) -> list[Element]:
                 if (value := row.get(column)) is not None and np.isfinite(value)]
 
     rates = points("learning_rate")
-    positive = all(rate > 0 for _, rate in rates)
+    positive = all(rate > _LEAST_RATE for _, rate in rates)
     accuracies = [Series("training, top-1", points("train_top1", 100)), Series("test, top-1", points("test_top1", 100)),
                   Series("test, top-5", points("test_top5", 100))]
     charts = [
@@ -328,4 +329,5 @@ def _text(value: float | None, form: str) -> str:
 
 
 def _number(value: Any) -> float | None:
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+    known = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _MOST
+    return value if known else None

@@ -122,7 +122,8 @@ def test_hostile_content_stays_text(tmp_path):
 
 
 @pytest.mark.parametrize("record", ["[]", "{", '{"train": 3, "predictions": []}',
-                                    '{"train": {"epochs": [1, {"epoch": "x", "train_s": "y"}], "machine": 5}}'])
+                                    '{"train": {"epochs": [1, {"epoch": "x", "train_s": "y"}], "machine": 5}}',
+                                    '{"train": {"epochs": [{"epoch": 1, "peak_mib": 1' + 400 * "0" + '}]}}'])
 def test_a_damaged_record_counts_as_none(run_folder, record):
     (run_folder / "run.json").write_text(record)
     assert "Confusion matrix" in text_of(write_report(run_folder, DEFAULTS))
@@ -130,10 +131,12 @@ def test_a_damaged_record_counts_as_none(run_folder, record):
 
 @pytest.mark.parametrize(("name", "content"), [
     ("history.csv", "epoch,test_top1\n1,high\n"), ("history.csv", "epoch,test_top1\n,0.5\n"),
+    ("history.csv", "epoch,test_top1\nnan,0.5\n"), ("history.csv", "epoch,test_top1\n1e300,0.5\n"),
     ("predictions.csv", "sample,true\na,1\n"), ("predictions.csv", "sample,true,predicted,probability,rank\n"),
     ("predictions.csv", "sample,true,predicted,probability,rank\na,-1,0,0.5,1\n"),
     ("predictions.csv", "sample,true,predicted,probability,rank\na,1,9999999,0.5,1\n"),
-    ("config.yaml", "a: [\n"), ("config.yaml", "- 1\n")])
+    ("config.yaml", "a: [\n"), ("config.yaml", "- 1\n"),
+    ("config.yaml", "".join(f"a{i}: &a{i} [{', '.join(9 * ([f'*a{i - 1}'] if i else ['x']))}]\n" for i in range(12)))])
 def test_damaged_files_are_named(run_folder, name, content):
     (run_folder / name).write_text(content)
     with pytest.raises(UserError, match=name):
