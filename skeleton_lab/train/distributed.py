@@ -177,7 +177,7 @@ def joined(world: World, timeout_s: float = TIMEOUT_S) -> Iterator[None]:
     except (RuntimeError, ValueError) as error:
         raise UserError(f"process {world.rank} of {world.size} cannot reach the others at {address} "
                         f"({_first_line(error)}); start them with torchrun, and on several machines check "
-                        "--rdzv-endpoint and the firewall") from None
+                        "--master_addr and the firewall") from None
     try:
         yield
     except Exception as error:

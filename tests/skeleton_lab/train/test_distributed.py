@@ -241,9 +241,9 @@ def test_an_impossible_environment(monkeypatch, name, value):
 
 # ---- the real command ----
 
-def torchrun(work_dir, *flags, **options):
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2",
-               str(TOY / "main.py"), "--work-dir", str(work_dir), *SHORT, *flags]
+def torchrun(work_dir, *flags, place=("--standalone", "--nproc_per_node=2"), **options):
+    command = [sys.executable, "-m", "torch.distributed.run", *place, str(TOY / "main.py"), "--work-dir", str(work_dir),
+               *SHORT, *flags]
     return subprocess.Popen(command, cwd=TOY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                             env={**os.environ, "OMP_NUM_THREADS": "1"}, **options)
 
@@ -253,6 +253,17 @@ def test_torchrun_trains(by_two, tmp_path):
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     assert_same_weights(by_two[0] / "runs-3-12.pt", tmp_path / "runs-3-12.pt")
+
+
+def test_torchrun_trains_on_two_machines(by_two, tmp_path):
+    """Both are this one, which takes itself for two of one process each."""
+    address = "--nnodes=2", "--nproc_per_node=1", "--master_addr=127.0.0.1", f"--master_port={free_port()}"
+    processes = [torchrun(tmp_path / str(rank), place=(*address, f"--node_rank={rank}")) for rank in range(2)]
+    for process in processes:
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors
+    assert_same_weights(by_two[0] / "runs-3-12.pt", tmp_path / "0" / "runs-3-12.pt")
+    assert not (tmp_path / "1").exists()
 
 
 def test_torchrun_passes_a_stop_signal_on(by_two, tmp_path):
