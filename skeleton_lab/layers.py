@@ -7,6 +7,7 @@ so that their checkpoints load unchanged.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -71,6 +72,7 @@ def conv_norm(x: Tensor, conv: nn.Conv2d, norm: nn.BatchNorm2d, stride: int = 1,
 
     In evaluation mode the norm is folded into the convolution.
     """
+    assert conv.bias is not None
     dtype = working_dtype(x)
     x = x.to(dtype)
     if not norm.training:
@@ -131,24 +133,31 @@ class MultiScaleTemporalConv(nn.Module):
         self.branches = nn.ModuleList(branches)
         self.residual = _residual(in_channels, out_channels, stride, time_axis) if residual else None
         self.activation = activation
-        self.plan = BranchPlan(kernel_size, tuple(dilations), stride, time_axis, activation, eps=branches[0][1].eps)
+        eps = self._parts()[0][1].eps
+        self.plan = BranchPlan(kernel_size, tuple(dilations), stride, time_axis, activation, eps)
 
     def forward(self, x: Tensor, shortcut: Tensor | None = None) -> Tensor:
         """Return the branches plus the residual, or plus `shortcut` where this unit has none of its own."""
         if self.residual is not None:
             shortcut = self.residual(x)
-        return (self._train if self.branches[0][1].training else self._evaluate)(x, shortcut)
+        return (self._train if self._parts()[0][1].training else self._evaluate)(x, shortcut)
+
+    def _parts(self) -> list[Any]:
+        """Return the branches, of which only `__init__` says what modules they consist of."""
+        return list(self.branches)
 
     def _norms(self) -> tuple[list[nn.BatchNorm2d], list[nn.BatchNorm2d]]:
         """Return each branch's norm in front of its ReLU (the last has none), and each branch's last norm."""
-        firsts = [branch[1] for branch in self.branches]
-        convolved = [branch[3].bn for branch in self.branches[:-2]]
-        return firsts[:-1], [*convolved, self.branches[-2][4], firsts[-1]]
+        branches = self._parts()
+        firsts = [branch[1] for branch in branches]
+        convolved = [branch[3].bn for branch in branches[:-2]]
+        return firsts[:-1], [*convolved, branches[-2][4], firsts[-1]]
 
     def _train(self, x: Tensor, shortcut: Tensor | None) -> Tensor:
         dtype = working_dtype(x)
-        pointwise = [branch[0] for branch in self.branches]
-        convs = [branch[3].conv for branch in self.branches[:-2]]
+        branches = self._parts()
+        pointwise = [branch[0] for branch in branches]
+        convs = [branch[3].conv for branch in branches[:-2]]
         norms1, norms2 = self._norms()
         bias1 = torch.cat([conv.bias for conv in pointwise])
         bias2 = torch.cat([conv.bias for conv in convs])
@@ -164,13 +173,14 @@ class MultiScaleTemporalConv(nn.Module):
 
     def _evaluate(self, x: Tensor, shortcut: Tensor | None) -> Tensor:
         dtype = working_dtype(x)
-        pointwise = [branch[0] for branch in self.branches]
+        branches = self._parts()
+        pointwise = [branch[0] for branch in branches]
         norms1, norms2 = self._norms()
         scale, shift = folded([*norms1, norms2[-1]])
         weight = torch.cat([conv.weight for conv in pointwise]).flatten(1) * scale.unsqueeze(1)
         bias = torch.cat([conv.bias for conv in pointwise]) * scale + shift
         seconds = []
-        for branch, norm in zip(self.branches[:-2], norms2[:-2], strict=True):
+        for branch, norm in zip(branches[:-2], norms2[:-2], strict=True):
             conv, (scale, shift) = branch[3].conv, folded([norm])
             seconds.append(((conv.weight * scale.view(-1, 1, 1, 1)).to(dtype), (conv.bias * scale + shift).to(dtype)))
         scale, shift = folded(norms2[-2:-1])

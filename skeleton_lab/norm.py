@@ -120,15 +120,24 @@ def update_running(norms: Sequence[nn.modules.batchnorm._BatchNorm], moments: Mo
         var = moments.var * (count / max(count - 1, 1))
         widths = [norm.num_features for norm in norms]
         for norm, new_mean, new_var in zip(norms, mean.split(widths), var.split(widths), strict=True):
+            running_mean, running_var = running_moments(norm)
+            assert norm.num_batches_tracked is not None and norm.momentum is not None  # as PyTorch makes them
             norm.num_batches_tracked += 1
-            norm.running_mean.lerp_(new_mean.to(norm.running_mean.dtype), norm.momentum)
-            norm.running_var.lerp_(new_var.to(norm.running_var.dtype), norm.momentum)
+            running_mean.lerp_(new_mean.to(running_mean.dtype), norm.momentum)
+            running_var.lerp_(new_var.to(running_var.dtype), norm.momentum)
+
+
+def running_moments(norm: nn.modules.batchnorm._BatchNorm) -> Moments:
+    """Return the moments that a norm uses in evaluation; a norm that keeps none is no part of these models."""
+    assert norm.running_mean is not None and norm.running_var is not None
+    return Moments(norm.running_mean, norm.running_var)
 
 
 def folded(norms: Sequence[nn.modules.batchnorm._BatchNorm]) -> tuple[Tensor, Tensor]:
     """Return (scale, shift), each (C): in evaluation mode, `norms` of neighbouring channels are x*scale + shift."""
-    scales = [norm.weight * (norm.running_var + norm.eps).rsqrt() for norm in norms]
-    shifts = [norm.bias - norm.running_mean * scale for norm, scale in zip(norms, scales, strict=True)]
+    running = [running_moments(norm) for norm in norms]
+    scales = [norm.weight * (moments.var + norm.eps).rsqrt() for norm, moments in zip(norms, running, strict=True)]
+    shifts = [norm.bias - moments.mean * scale for norm, moments, scale in zip(norms, running, scales, strict=True)]
     return torch.cat(scales), torch.cat(shifts)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from torch import Tensor
@@ -25,6 +25,14 @@ from skeleton_lab.precision import without_autocast
 POOL_FRAMES = 3
 
 
+class Geometry(TypedDict):
+    """How a convolution goes over frames and joints, in the order of its layout."""
+
+    stride: tuple[int, int]
+    dilation: tuple[int, int]
+    padding: tuple[int, int]
+
+
 @dataclass(frozen=True)
 class BranchPlan:
     """What the branches have in common. activation: a ReLU at the end; eps: of every batch norm."""
@@ -36,7 +44,7 @@ class BranchPlan:
     activation: bool
     eps: float
 
-    def convolution(self, dilation: int) -> dict[str, tuple[int, int]]:
+    def convolution(self, dilation: int) -> Geometry:
         """Return the geometry of one temporal convolution as `conv2d` takes it."""
         return {"stride": self._along_time(self.stride, 1), "dilation": self._along_time(dilation, 1),
                 "padding": self._along_time(dilation * (self.kernel_size - 1) // 2, 0)}
