@@ -11,9 +11,9 @@ import os
 import random
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -129,7 +129,8 @@ class SeededFetch(Dataset[Batch]):
 def make_loader(feeder: Any, batches: Batches, workers: int, device: torch.device,
                 describe: Callable[[torch.Tensor, Sequence[int]], Any] | None = None) -> DataLoader[Batch]:
     """Return a loader over `batches`; workers stay alive between epochs, GPU copies are asynchronous."""
-    return DataLoader(SeededFetch(feeder, describe), batch_sampler=batches, num_workers=workers, collate_fn=_as_it_is,
+    requests = cast("Iterable[list[Any]]", batches)  # what a loader hands on to `__getitems__`, of whatever type
+    return DataLoader(SeededFetch(feeder, describe), batch_sampler=requests, num_workers=workers, collate_fn=_as_it_is,
                       pin_memory=device.type == "cuda", persistent_workers=workers > 0,
                       worker_init_fn=heed_only_the_main_process,
                       generator=torch.Generator())  # its own draws then leave the global generator alone
@@ -162,9 +163,9 @@ def seed_generators(seed: Sequence[int] | int) -> None:
 
 def generator_states() -> dict[str, Any]:
     """Return the states of the global CPU generators as plain data and tensors."""
-    name, keys, position, has_gauss, gauss = np.random.get_state()
+    name, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
     return {"python": random.getstate(), "torch": torch.get_rng_state(),
-            "numpy": (name, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, gauss)}
+            "numpy": (name, torch.from_numpy(np.asarray(keys).astype(np.int64)), position, has_gauss, gauss)}
 
 
 def restore_generators(states: dict[str, Any]) -> None:
@@ -176,5 +177,5 @@ def restore_generators(states: dict[str, Any]) -> None:
     np.random.set_state((name, keys.numpy().astype(np.uint32), position, has_gauss, cached))
 
 
-def _as_it_is(batch: Batch) -> Batch:
+def _as_it_is(batch: Any) -> Any:
     return batch

@@ -215,9 +215,10 @@ def evaluate(model: nn.Module, batches: Iterable[Batch], compute: Compute, progr
                 complete = False
                 break
     if world.size > 1:  # outside inference mode, in which PyTorch 2.3 cannot gather
-        shards = world.gather(([s.cpu() for s in scores], labels_seen, [loss.cpu() for loss in losses], complete))
-        scores, labels_seen, losses = (_interleaved([shard[part] for shard in shards]) for part in range(3))
-        complete = all(shard[3] for shard in shards)
+        own = [[s.cpu() for s in scores], labels_seen, [loss.cpu() for loss in losses]]
+        shards = world.gather((own, complete))
+        scores, labels_seen, losses = (_interleaved([tensors[part] for tensors, _ in shards]) for part in range(3))
+        complete = all(finished for _, finished in shards)
     all_scores = torch.cat(scores).cpu().numpy()
     loss = float(torch.stack(losses).mean())
     return Evaluation(all_scores, torch.cat(labels_seen).numpy(), loss, len(losses), time.perf_counter() - start,

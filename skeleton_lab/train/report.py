@@ -59,9 +59,10 @@ def write_predictions(path: Path, names: Sequence[str], scores: NDArray[np.float
 
 def write_batch(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
     """Write a batch of training as `.npz`, for replay: `numpy.load(path)["data"]` is what the model was given."""
+    contents: dict[str, Any] = arrays  # numpy's own options share the keywords
     with replacing(path) as temporary:
         with open(temporary, "wb") as file:
-            np.savez(file, **arrays)
+            np.savez(file, **contents)
 
 
 def write_history(path: Path, history: Sequence[dict[str, Any]]) -> None:

@@ -91,8 +91,8 @@ class Training:
         else:
             if config.resume:
                 self.work_dir.log("No training state here yet: starting from the beginning.")
-            if two_file_source(config):
-                self._restore_two_file_checkpoint(two_file_source(config))
+            if checkpoint := two_file_source(config):
+                self._restore_two_file_checkpoint(checkpoint)
             if getattr(config, "optimizer_states", None):
                 self._restore_optimizer(config.optimizer_states)
         self.writers = self._open_writers()
@@ -150,7 +150,8 @@ class Training:
             figures = train_one_epoch(self.network, self.train_part.loader, self.optimizer, self.scaler,
                                       self.compute, self.means, self._log_batches, progress)
         except TrainingDiverged as error:
-            raise self._diverged(*error.args, lr) from None
+            reason, batch = error.args
+            raise self._diverged(reason, batch, lr) from None
         seconds = figures["data_s"] + figures["network_s"]
         self.record.trained(number, seconds)
         if self.means.batches == len(batches):
@@ -304,6 +305,7 @@ class Training:
 
     def _save_two_file_checkpoint(self, number: int) -> None:
         """Write optimiser and schedule in the form that upstream's `--checkpoint` reads."""
+        assert self.spec.checkpoint_file is not None
         lr = self.schedule.learning_rate(number)
         groups = self.optimizer.state_dict()
         for group in groups["param_groups"]:
