@@ -114,7 +114,8 @@ def run(command: list[str]) -> int:
         print(f"error: {command[0]}: {error.strerror}", file=sys.stderr)
         return 127 if isinstance(error, FileNotFoundError) else 126
     status: int | None = None
-    stopping, asked = False, set()
+    stopping = False
+    asked: set[int] = set()
     while True:
         received = signal.sigtimedwait(watched, LOOK_AROUND_S if stopping else 3600)
         if received and received.si_signo in ASK_TO_STOP and received.si_code != FROM_THE_KERNEL:

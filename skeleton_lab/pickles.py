@@ -154,7 +154,7 @@ def _check_places(content: bytes) -> None:
     The unpickler believes such numbers and allocates: a file of ten bytes can ask for all memory there is. (Lengths
     that the file does not hold are an error here already.)
     """
-    opcodes = pickletools.code2op
+    opcodes = {opcode.code: opcode for opcode in pickletools.opcodes}
     file = io.BytesIO(content)
     name = ""
     while name != "STOP":

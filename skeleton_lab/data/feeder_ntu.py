@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Real
 
 import numpy as np
 import torch
@@ -74,7 +73,7 @@ class Feeder(BatchFeeder):
         self.observation = Observation.of(observe, "feeders.feeder_ntu.Feeder")
         opened = open_clips(data_path, split)
         self._reader = SpanReader(opened, in_memory=not use_mmap)
-        self.label = opened.labels[:NUM_DEBUG_SAMPLES if debug else None]
+        self.label: np.ndarray = opened.labels[:NUM_DEBUG_SAMPLES if debug else None]
         self.sample_name = [f"{split}_{row}" for row in range(len(self.label))]
 
     def get_batch(self, indices: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -90,7 +89,7 @@ class Feeder(BatchFeeder):
         for start in range(0, len(rows), CLIPS_AT_ONCE):
             some = slice(start, start + CLIPS_AT_ONCE)
             tracks = self._reader.resized(rows[some], plan.of(some))
-            data[some][tracks.clip, tracks.body] = self._transformed(tracks, turns[some] if self.random_rot else None)
+            data[some][tracks.clip, tracks.body] = self._transformed(tracks, None if turns is None else turns[some])
         return (torch.from_numpy(data).permute(0, 4, 2, 3, 1),  # (N, M, T, V, C) -> (N, C, T, V, M)
                 torch.from_numpy(self.label[rows]), torch.as_tensor(indices, dtype=torch.int64))
 
@@ -134,8 +133,8 @@ def _window(window_size: int) -> int:
 
 
 def _shares(p_interval: float | Sequence[float]) -> tuple[float, ...]:
-    shares = (p_interval,) if isinstance(p_interval, Real) else tuple(p_interval)
-    if (len(shares) not in (1, 2) or not all(isinstance(share, Real) and 0 < share <= 1 for share in shares)
+    shares = tuple(p_interval) if isinstance(p_interval, Sequence) else (p_interval,)
+    if (len(shares) not in (1, 2) or not all(isinstance(share, int | float) and 0 < share <= 1 for share in shares)
             or list(shares) != sorted(shares)):
         raise UserError(f"feeders.feeder_ntu.Feeder: p_interval={p_interval!r} is no share of a clip; give one "
                         "number in (0, 1], or two in ascending order, such as [0.5, 1]")

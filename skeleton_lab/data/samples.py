@@ -40,8 +40,8 @@ def read_samples(path: str | Path) -> dict[str, Samples]:
     if path.is_dir():
         return _ucla(path)
     if path.suffix == ".pkl":
-        names, labels = read_labels(path)
-        return {"all": Samples(names, np.array(labels, np.int64))}
+        names, classes = read_labels(path)
+        return {"all": Samples(names, np.array(classes, np.int64))}
     splits = [split for split in SPLITS if f"y_{split}" in archive.list_arrays(path)]
     if not splits:
         raise UserError(f"{path}: holds neither 'y_train' nor 'y_test'; give a data set's archive, a label pickle of "
