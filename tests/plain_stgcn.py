@@ -66,9 +66,9 @@ class PlainBlock(nn.Module):
 class PlainSTGCN(nn.Module):
     """Clips (N, C, T, V, M) float64 -> logits (N, classes)."""
 
-    def __init__(self, num_class: int, topology: np.ndarray) -> None:
+    def __init__(self, num_class: int, topology: np.ndarray, num_person: int = 2) -> None:
         super().__init__()
-        self.data_bn = nn.BatchNorm1d(3 * topology.shape[1])
+        self.data_bn = nn.BatchNorm1d(num_person * topology.shape[1] * 3)
         channels = 3
         for number, (out_channels, stride) in enumerate(PLAN, start=1):
             setattr(self, f"l{number}", PlainBlock(channels, out_channels, stride, topology, number == 1))
@@ -78,10 +78,8 @@ class PlainSTGCN(nn.Module):
 
     def forward(self, clips: Tensor) -> Tensor:
         n, c, t, v, m = clips.shape
-        # Each body is a clip: (N, C, T, V, M) -> (N*M, V*C, T), normalised by joint and coordinate.
-        bodies = torch.stack([clip[..., body] for clip in clips for body in range(m)])
-        normal = self.data_bn(bodies.permute(0, 3, 1, 2).reshape(n * m, v * c, t))
-        x = normal.view(n * m, v, c, t).permute(0, 2, 3, 1)
+        normal = self.data_bn(clips.permute(0, 4, 3, 1, 2).reshape(n, m * v * c, t)).view(n, m, v, c, t)
+        x = torch.stack([body.permute(1, 2, 0) for clip in normal for body in clip])  # (N*M, C, T, V)
         for number in range(1, len(PLAN) + 1):
             x = getattr(self, f"l{number}")(x)
         return self.fc(x.mean(dim=(2, 3)).view(n, m, -1).mean(dim=1))

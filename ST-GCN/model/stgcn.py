@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from model.aggregation import SharedAggregation, aggregate
+from model.plain import PlainSpatial
 from skeleton_lab.blocks import (
     Block,
     BlockStack,
@@ -52,14 +53,14 @@ class SpatialUnit(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = x.to(working_dtype(x))
         residual = x if isinstance(self.down, nn.Identity) else conv_norm(x, *self.down)
-        weight, offset = self._weights()
+        weight, offset = self.weights()
         if not self.bn.training:
             return self._evaluate(x, weight, offset, residual)
         mixed, *moments = SharedAggregation.apply(x, self.topology, weight, offset)  # (B, C_out, V, T)
         update_running([self.bn], Moments(*moments), mixed.numel() // mixed.shape[1])
         return NormActivation.apply(mixed, self.bn.weight, self.bn.bias, *moments, residual, self.bn.eps)
 
-    def _weights(self) -> tuple[Tensor, Tensor]:
+    def weights(self) -> tuple[Tensor, Tensor]:
         """Return the subsets' convolutions side by side (C_out, C_in*K), and what their biases add (C_out, U)."""
         subsets = len(self.topology)
         weight = self.conv.weight.unflatten(0, (subsets, -1)).flatten(2)  # (K, C_out, C_in)
@@ -70,6 +71,10 @@ class SpatialUnit(nn.Module):
         scale, shift = (vector.unsqueeze(1) for vector in folded([self.bn]))
         weight, offset = (weight * scale).to(x.dtype), (offset * scale + shift).to(x.dtype)
         return aggregate(x, self.topology.to(x.dtype), weight, offset).add_(residual).relu_()
+
+    def plain(self) -> nn.Module:
+        """Return the unit in evaluation mode as standard operators, for export."""
+        return PlainSpatial(self)
 
 
 class TemporalUnit(nn.Module):
@@ -97,10 +102,10 @@ class TemporalUnit(nn.Module):
 class Model(BlockStack):
     """ST-GCN++: clips (N, C, T, V, M) float -> logits (N, num_class).
 
-    Bodies share everything, the first batch norm too: the logits are the classifier's of the bodies' mean feature.
+    The first batch norm is the engine's, by body, joint and coordinate: one for all bodies would take the zeros of
+    absent ones for coordinates.
 
     Args:
-        num_person: M; accepted as every model of the lab does, since nothing here depends on it.
         graph: dotted path of a class with `A` (3, V, V). graph_args: its keyword arguments.
         drop_out: probability, in front of the classifier.
 
@@ -116,12 +121,4 @@ class Model(BlockStack):
             return Block(SpatialUnit(channels, out_channels, topology), TemporalUnit(out_channels, stride),
                          (channels, out_channels), stride, use_residual=not first, time_axis=TIME_AXIS)
 
-        super().__init__(ClipShape(in_channels, num_point, 1, num_class), make_block, drop_out, TIME_AXIS)
-
-    def features(self, clips: Tensor) -> Tensor:
-        """Return what the classifier `fc` takes, (N, F): the mean over the bodies of each one's features."""
-        if clips.dim() == 3:
-            return super().features(clips)
-        n = clips.shape[0]
-        bodies = clips.movedim(4, 1).flatten(0, 1).unsqueeze(-1)  # (N, C, T, V, M) -> (N*M, C, T, V, 1)
-        return super().features(bodies).view(n, -1, self.fc.in_features).mean(dim=1)
+        super().__init__(ClipShape(in_channels, num_point, num_person, num_class), make_block, drop_out, TIME_AXIS)
