@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 
 from skeleton_lab.data.layouts import read_header, read_labels
+from skeleton_lab.data.truth import ucla_labels
 from skeleton_lab.data.ucla_split import recordings
 from skeleton_lab.ensemble import Stream, print_accuracies, read_stream
 from skeleton_lab.errors import UserError
@@ -79,8 +80,5 @@ def read_truth(args: argparse.Namespace, stream: Stream) -> dict:
     if isinstance(stream.names[0], str) and not args.labels:
         return {recording.name: recording.label for recording in recordings("val")}
     # Numbered samples, as upstream's scores have them: only the data set's own list tells their order.
-    entries = load_plain_pickle(args.labels or UCLA_LABELS)
-    try:
-        return {key: int(entry["label"]) - 1 for row, entry in enumerate(entries) for key in (row, entry["file_name"])}
-    except (TypeError, KeyError, ValueError):
-        raise UserError(f"{args.labels or UCLA_LABELS}: expected a list of entries with file_name and label") from None
+    path = args.labels or UCLA_LABELS
+    return ucla_labels(path, load_plain_pickle(path))

@@ -234,7 +234,8 @@ def _bar(hits: int, total: int) -> Element:
     """Return a cell with a share as a bar and in figures."""
     share = hits / total if total else 0.0
     bar = element("span", element("span", class_="bar", style=f"width: {100 * share:.1f}%"), class_="track")
-    return element("td", bar, _percent(share) if total else "–", class_="number", data_value=f"{share:.6f}")
+    said = element("span", _percent(share) if total else "–", class_="share")
+    return element("td", bar, said, class_="number", data_value=f"{share:.6f}")
 
 
 def _share(part: int, total: int) -> Element:
