@@ -22,6 +22,7 @@ from skeleton_lab.trained import Trained
 TOLERANCE = 1e-4  # of a logit, or of the largest where that is above 1
 USUAL_FRAMES = 64
 _AXES = {"channels": "in_channels", "joints": "num_point", "bodies": "num_person"}
+_COORDINATES = 3  # channels of a model that has no say in them
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def example_for(trained: Trained, frames: int | None) -> Example:
     parameters = inspect.signature(load_object(config.model)).parameters
     sizes = {}
     for axis, name in _AXES.items():
-        default = parameters[name].default if name in parameters else inspect.Parameter.empty
+        default = parameters[name].default if name in parameters else _COORDINATES if axis == "channels" else None
         sizes[axis] = config.model_args.get(name, default)
         if not isinstance(sizes[axis], int):
             raise UserError(f"model_args: '{name}' is not set, and the size of clips depends on it; add it to the "

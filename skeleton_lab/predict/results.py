@@ -78,5 +78,8 @@ def captions(predictions: Sequence[Prediction], num_frames: int, wording: Wordin
     """Return what to write on each frame of a recording: its prediction, or that of the window it is nearest to."""
     middles = [sum(span(prediction)) / 2 for prediction in predictions]
     texts = [wording.labels(prediction) for prediction in predictions]
-    nearest = [min(range(len(middles)), key=lambda number: abs(middles[number] - frame - 0.5)) for frame in range(num_frames)]
-    return [texts[number] for number in nearest]
+
+    def nearest(frame: int) -> int:
+        return min(range(len(middles)), key=lambda number: abs(middles[number] - frame - 0.5))
+
+    return [texts[nearest(frame)] for frame in range(num_frames)]
