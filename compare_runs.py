@@ -58,7 +58,8 @@ def print_table(rows: Sequence[Sequence[str]]) -> None:
     for row in rows:
         first, *others = (cell.rjust(width) if place else cell.ljust(width)
                           for place, (cell, width) in enumerate(zip(row, widths, strict=True)))
-        print("  ".join([first, *others]).rstrip())
+        line = "  ".join([first, *others]).rstrip()
+        print("".join(char if char.isprintable() else "?" for char in line))  # a config may hold anything
 
 
 if __name__ == "__main__":

@@ -91,12 +91,10 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def read_streams(paths: Sequence[str]) -> list[Stream]:
-    """Read score files; each is called after its folder, or its own name where that is not the usual one."""
-    streams = []
-    for path in map(Path, paths):
-        usual = path.suffix != ".pkl"
-        streams.append(read_stream((path.resolve() if usual else path).name.removesuffix(".pkl"), path))
-    return streams
+    """Read score files; each is called after its folder or file, or, where two are called alike, by its path."""
+    names = [Path(path).resolve().name.removesuffix(".pkl") for path in paths]
+    return [read_stream(name if names.count(name) == 1 else path, path)
+            for name, path in zip(names, paths, strict=True)]
 
 
 def search_elsewhere(args: argparse.Namespace, streams: list[Stream]) -> list[float]:

@@ -58,7 +58,7 @@ code, .mono { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, monosp
 .bar { display: inline-block; height: 9px; border-radius: 2px; background: var(--blue); opacity: 0.75;
   vertical-align: baseline; }
 .track { display: inline-block; width: 120px; margin-right: 10px; text-align: left; }
-.share { display: inline-block; min-width: 66px; }
+.share { display: inline-block; min-width: 76px; }
 .plus { color: var(--green); } .minus { color: var(--right); }
 details summary { cursor: pointer; color: var(--soft); margin: 10px 0; }
 .pair { border-top: 1px solid var(--line); padding: 14px 0 10px; break-inside: avoid; }

@@ -67,6 +67,13 @@ def test_given_weights_with_labels_from_anywhere(run_script, place, labels):
     assert top1(done.stdout) != pytest.approx(accuracy(place, 1, 1, 1), abs=1e-3)
 
 
+def test_streams_of_one_name_are_told_apart(run_script, place):
+    done = run(run_script, place, "--scores", "joint/epoch1_test_score.pkl", "bone/epoch1_test_score.pkl", "--labels",
+               "label.pkl")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^joint/epoch1_test_score.pkl +1 ", done.stdout, re.M)
+
+
 def test_output_and_gains(run_script, place, tmp_path):
     done = run(run_script, place, "--scores", "joint", "bone", "--output", str(tmp_path / "fused.pkl"), "--gains",
                str(tmp_path / "gains.csv"))
