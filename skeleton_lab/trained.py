@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import inspect
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,8 +35,10 @@ class Trained:
 
     @property
     def num_classes(self) -> int:
-        """How many classes the config gives the model."""
-        return int(self.config.model_args.get("num_class", 0))
+        """How many classes the config gives the model, or the model itself by default; 0 if neither tells."""
+        parameter = inspect.signature(type(self.model)).parameters.get("num_class")
+        default = parameter.default if parameter is not None and parameter.default is not parameter.empty else 0
+        return int(self.config.model_args.get("num_class", default))
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
