@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import re
 
@@ -86,15 +87,21 @@ def test_weights_of_another_model_are_refused_in_one_line(archive, run_script, t
     assert not (tmp_path / "work" / "best.pt").exists()
 
 
+def test_the_benchmark_knows_it(run_script, tmp_path):
+    done = run_script("benchmark_models.py", "--model", "stgcn", "--steps", 1, "--seq-len", 16, "--batch-size", 1,
+                      "--device", "cpu", "--json", tmp_path / "out.json")
+    assert done.returncode == 0, done.stderr
+    row = json.loads((tmp_path / "out.json").read_text())["rows"][0]
+    assert (row["model"], row["status"], row["parameters"]) == ("stgcn", "ok", 1_403_294)
+
+
 def test_made_up_ucla_recordings_are_read(tree, tmp_path):
     """The feeder that the UCLA config names, on recordings of one frame each."""
-    from json import dumps
-
     from skeleton_lab.data.ucla_split import recordings
 
     frame = np.random.default_rng(0).standard_normal((1, 20, 3)).tolist()
     for recording in recordings("val"):
-        (tmp_path / f"{recording.name}.json").write_text(dumps({"skeletons": frame}))
+        (tmp_path / f"{recording.name}.json").write_text(json.dumps({"skeletons": frame}))
     feeder = tree.load("feeders.feeder_ucla.Feeder")("joint", "val", root=str(tmp_path))
     data, labels, _ = feeder.get_batch([0, 5])
     assert data.shape == (2, 3, 52, 20, 1) and labels.tolist() == feeder.label[0:6:5]
