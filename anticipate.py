@@ -88,8 +88,8 @@ def read_options() -> tuple[argparse.Namespace, list[str]]:
     end = argv.index("--") if "--" in argv else len(argv)
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="Flags for main.py follow after --, for data that moved: anticipate.py --run RUN --output OUT -- "
-               "--test-feeder-args data_path=/data/NTU60_CS.npz")
+        epilog="Flags for main.py follow after --, for data that moved say:\n    python3 anticipate.py --run RUN "
+               "--output OUT -- --test-feeder-args data_path=/data/NTU60_CS.npz")
     parser.add_argument("--run", type=Path, nargs="+", required=True, metavar="WORK_DIR",
                         help=f"work directories of trainings: their config.yaml and {BEST_WEIGHTS}; one line each")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the table, the picture "
