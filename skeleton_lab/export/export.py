@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from skeleton_lab.errors import UserError
-from skeleton_lab.export.formats import LEAST_FRAMES, Example, Run, open_file, trace, write
+from skeleton_lab.export.formats import LEAST_FRAMES, Example, Run, leaves_lengths_open, open_file, trace, write
 from skeleton_lab.export.plain import plain_inference
 from skeleton_lab.files import replacing
 from skeleton_lab.train.imports import load_object
@@ -68,7 +68,8 @@ def traced(model: nn.Module, example: Example) -> tuple[Any, Example]:
     """
     plain = plain_inference(model)
     refusal: Exception | None = None
-    for shape in (example, replace(example, open_frames=False)):
+    fixed = replace(example, open_frames=False)
+    for shape in (example, fixed) if leaves_lengths_open() else (fixed,):
         try:
             return trace(plain, shape), shape
         except Exception as error:  # exporters raise nearly anything

@@ -51,14 +51,19 @@ class Example:
 
 def trace(model: nn.Module, example: Example) -> Any:
     """Return `model`, of standard operators, as an ExportedProgram with the open axes of `example`."""
-    make = torch.export.Dim
     axes: dict[int, Any] = {}
     if example.open_batch:
-        axes[0] = make("batch", min=1, max=_MOST)
-    if example.open_frames:  # of a named length PyTorch wants proofs, which it cannot give where strides halve it
-        axes[2] = getattr(make, "DYNAMIC", None) or make("frames", min=LEAST_FRAMES, max=_MOST)
+        axes[0] = torch.export.Dim("batch", min=1, max=_MOST)
+    if example.open_frames:
+        axes[2] = torch.export.Dim.DYNAMIC
     with _quiet(), torch.no_grad():
         return torch.export.export(model, (example.clips(),), dynamic_shapes=(axes,))
+
+
+def leaves_lengths_open() -> bool:
+    """Whether this PyTorch (2.5 or newer) can leave T open: of a named length, which is all that older ones know, it
+    wants proofs that it cannot give where strides halve it."""
+    return hasattr(torch.export.Dim, "DYNAMIC")
 
 
 def require(output_format: str) -> None:
