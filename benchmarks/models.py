@@ -29,6 +29,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from skeleton_lab.train.device import allow_tf32
+
 MIB = 1 << 20
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 VARIANTS = ("plain", "fast", "friendly")
@@ -81,6 +83,7 @@ class Bench:
         torch.manual_seed(0)
         torch.set_num_threads(options.threads)
         self.device = torch.device(options.device)
+        allow_tf32(self.device)
         plain, fast = entry.build()
         plain.load_state_dict(fast.state_dict())
         self.plain, self.fast = plain.to(self.device), fast.to(self.device)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from skeleton_lab.bench.meters import tensor_bytes
 from skeleton_lab.bench.recipes import NUM_CLASS, NUM_JOINTS, NUM_PERSON, RECIPES, Recipe
 from skeleton_lab.errors import UserError
-from skeleton_lab.train.device import Precision, choose_precision
+from skeleton_lab.train.device import Precision, allow_tf32, choose_precision
 from skeleton_lab.train.imports import construct
 from skeleton_lab.train.optim import make_optimizer
 
@@ -133,6 +133,7 @@ def set_up(job: Job) -> Subject:
     torch.manual_seed(0)
     torch.backends.cudnn.deterministic = True  # as training does by default
     device = torch.device(job.device)
+    allow_tf32(device)
     if device.type == "cuda":
         torch.cuda.set_device(device)
         cap_memory(device, job.budget_bytes)

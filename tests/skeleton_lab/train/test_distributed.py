@@ -297,7 +297,8 @@ class TestDevices:
 
     @pytest.fixture(autouse=True)
     def four_gpus(self, monkeypatch):
-        self.chosen, self.said = [], []
+        self.chosen, self.said, self.precisions = [], [], []
+        monkeypatch.setattr(torch, "set_float32_matmul_precision", self.precisions.append)
         monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
         monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
         monkeypatch.setattr(torch.cuda, "set_device", self.chosen.append)
@@ -314,6 +315,10 @@ class TestDevices:
     def test_or_the_one_at_its_place_in_the_list(self):
         assert [self.choose([2, 3], rank, 2) for rank in range(2)] == ["cuda:2", "cuda:3"]
         assert self.choose([0, 1, 2, 3], 1, 2) == "cuda:1"
+
+    def test_products_use_tf32_on_a_gpu_only(self):
+        assert self.choose(["cpu"]) == "cpu" and self.precisions == []
+        assert self.choose([1]) == "cuda:1" and self.precisions == ["high"]
 
     def test_too_few_are_refused(self):
         with pytest.raises(UserError, match=r"--device 2 names 1 GPU\(s\) for 2 processes"):
