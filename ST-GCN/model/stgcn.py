@@ -30,6 +30,7 @@ from skeleton_lab.precision import working_dtype
 TIME_AXIS = 3  # blocks work on (B, C, V, T), see `model.aggregation`
 TEMPORAL_KERNEL = 3
 TEMPORAL_DILATIONS = (1, 2, 3, 4)
+CLASSIFIER_STD = 0.01
 
 
 class SpatialUnit(nn.Module):
@@ -122,3 +123,4 @@ class Model(BlockStack):
                          (channels, out_channels), stride, use_residual=not first, time_axis=TIME_AXIS)
 
         super().__init__(ClipShape(in_channels, num_point, num_person, num_class), make_block, drop_out, TIME_AXIS)
+        nn.init.normal_(self.fc.weight, 0, CLASSIFIER_STD)
