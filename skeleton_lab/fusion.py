@@ -4,7 +4,7 @@ It fits each skeleton model that has `features(clips)` (N, F) and a linear class
 classifier is widened: to its scores of the features come those of further inputs h,
 
 - "late": the descriptor itself, so that two sets of scores are added up;
-- "concat": a hidden layer over features and descriptor side by side;
+- "concat": the descriptor, and a hidden layer over features and descriptor side by side;
 - "gate": a projection of the descriptor, of which features and descriptor decide, unit by unit, how much is let in, as
   in gated multimodal units (Arevalo et al., "Gated Multimodal Units for Information Fusion", ICLR workshop 2017).
 
@@ -136,18 +136,19 @@ class LateFusion(nn.Module):
 
 
 class ConcatFusion(nn.Module):
-    """Scores of a hidden layer over features and descriptor side by side."""
+    """Scores of the descriptor, and of a hidden layer over features and descriptor side by side."""
 
     def __init__(self, features: int, width: int, classes: int) -> None:
         super().__init__()
         self.standardize = Standardize(width)
         self.concat = _of_length(nn.Linear(features + width, HIDDEN))
-        self.scores = _zeroed(nn.Linear(HIDDEN, classes))
+        self.scores = _zeroed(nn.Linear(width + HIDDEN, classes))
 
     def forward(self, features: Tensor, vectors: Tensor) -> Tensor:
         """(N, F), (N, D) -> what is added to the scores, (N, classes)."""
-        both = _side_by_side(features, self.standardize(vectors))
-        return self.scores(torch.relu(self.concat(both)))
+        vectors = self.standardize(vectors)
+        hidden = torch.relu(self.concat(_side_by_side(features, vectors)))
+        return self.scores(torch.cat([vectors, hidden], dim=1))
 
 
 class GateFusion(nn.Module):

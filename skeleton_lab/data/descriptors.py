@@ -45,12 +45,14 @@ class Descriptors(Dataset[np.ndarray]):
             raise UserError(f"{self.path}: is not an HDF5 file; descriptors are one array a sample in an .h5 file")
         self._file: Any = None
         self._process = 0
-        with self._opened() as file:
-            first = next(iter(file), None)
-            if first is None:
-                raise UserError(f"{self.path}: holds no descriptors; write one array for each sample name")
-            self.width = self._array(file, first).shape[-1]
-        self._close()
+        try:
+            with self._opened() as file:
+                first = next(iter(file), None)
+                if first is None:
+                    raise UserError(f"{self.path}: holds no descriptors; write one array for each sample name")
+                self.width = self._array(file, first).shape[-1]
+        finally:
+            self.close()
 
     def __len__(self) -> int:
         with self._opened() as file:
@@ -130,8 +132,10 @@ class Descriptors(Dataset[np.ndarray]):
             except (KeyError, TypeError) as error:  # damage, to h5py
                 raise ValueError(error) from error
 
-    def _close(self) -> None:
-        self._file.close()
+    def close(self) -> None:
+        """Close the file, which the next read opens again."""
+        if self._file is not None and self._process == os.getpid():
+            self._file.close()
         self._file = None
 
     def _array(self, file: Any, key: str) -> Any:

@@ -180,4 +180,6 @@ def test_damage_anywhere_is_one_line_or_finite_numbers(tmp_path):
         except UserError as error:
             refused += 1
             assert "\n" not in str(error)
-    assert refused > 20
+        else:
+            found.close()  # lest the library takes the next file for this one
+    assert 20 < refused < 140
