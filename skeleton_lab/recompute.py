@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from skeleton_lab.operators import Operator
 from skeleton_lab.precision import autocast_dtype
 
 _state = threading.local()  # autograd runs a GPU's backward pass in a thread of its own
@@ -31,7 +32,7 @@ def _recomputation() -> Iterator[None]:
         _state.recomputing = before
 
 
-class _Recomputed(torch.autograd.Function):
+class _Recomputed(Operator):
     """apply(block, x, *parameters of the block) -> block(x); keeps x.
 
     The parameters are inputs, so that their gradients travel through autograd like any others and distributed

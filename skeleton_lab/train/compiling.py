@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import fx, nn
+
+from skeleton_lab.operators import leave_operators_whole
 
 Compiler = Callable[[fx.GraphModule, list[Any]], Callable[..., Any]]
 
 
-def compile_in_place(model: nn.Module, say: Callable[[str], None],
-                     compiler: Compiler | None = None) -> None:
+def compile_in_place(model: nn.Module, say: Callable[[str], None], compiler: Compiler | None = None) -> None:
     """Have `model` compiled when it is first called. Its parameters, and their names, stay what they are.
 
     What cannot be compiled here (for want of a C compiler or of Triton, or on a GPU too old for it) runs as it would
-    have without; `say` is told so, once.
+    have without; `say` is told so, once. Operators written by hand are not looked into.
 
     Args:
         compiler: turns a graph and example inputs into a function; torch's own by default.
@@ -23,17 +25,31 @@ def compile_in_place(model: nn.Module, say: Callable[[str], None],
     chosen = compiler or _inductor()
     failures: list[BaseException] = []
 
+    def give_up(error: BaseException) -> None:
+        failures.append(error)
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        say(f"--compile: torch.compile cannot compile this model here ({reason}); going on without.")
+
     def compile_or_leave(graph: fx.GraphModule, inputs: list[Any]) -> Callable[..., Any]:
         if not failures:
             try:
                 return chosen(graph, inputs)
             except Exception as error:
-                failures.append(error)
-                reason = " ".join(str(error).split())[:200] or type(error).__name__
-                say(f"--compile: torch.compile cannot compile this model here ({reason}); going on without.")
+                give_up(error)
         return graph.forward
 
-    model.compile(backend=compile_or_leave)
+    def forward(*args: Any, **options: Any) -> Any:
+        if not failures:
+            try:
+                return compiled(*args, **options)
+            except torch._dynamo.exc.TorchDynamoException as error:  # it could not even follow the model
+                give_up(error)
+        return plain(*args, **options)
+
+    leave_operators_whole()
+    plain = model.forward
+    compiled = torch.compile(plain, backend=compile_or_leave)
+    model.forward = forward
 
 
 def _inductor() -> Compiler:

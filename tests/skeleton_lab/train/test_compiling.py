@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from skeleton_lab.layers import MultiScaleTemporalConv
 from skeleton_lab.train.compiling import compile_in_place
 from tests.skeleton_lab.train.conftest import run_here
 
@@ -57,6 +58,19 @@ def test_says_once_that_it_goes_on_without(pair):
     with torch.no_grad():  # another graph
         torch.testing.assert_close(model.eval()(x), untouched(x))
     assert said == ["--compile: torch.compile cannot compile this model here (no compiler); going on without."]
+
+
+def test_leaves_hand_written_operators_whole(pair):
+    """Their gradients come out wrong otherwise."""
+    torch.manual_seed(0)
+    model, x = MultiScaleTemporalConv(4, 8, kernel_size=3, dilations=(1, 2), residual=True, activation=True), \
+        torch.randn(2, 4, 6, 5)
+    untouched = copy.deepcopy(model)
+    graphs, said = [], []
+    compile_in_place(model, said.append, lambda graph, inputs: graphs.append(graph) or graph.forward)
+    torch.testing.assert_close(gradients(model, x), gradients(untouched, x))
+    assert len(said) <= (torch.__version__ < "2.5")  # PyTorch 2.3 does not follow `torch.is_autocast_enabled("cpu")`
+    assert not any("bmm" in str(node.target) for graph in graphs for node in graph.graph.nodes)
 
 
 def test_a_run_without_a_c_compiler_trains_all_the_same(tmp_path, monkeypatch):
