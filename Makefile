@@ -46,8 +46,9 @@ image-%:
 smoke-images: $(READY)  ## Try out the built images: contents, each model's job, docker stop
 	$(RUN) -m pytest tests/docker -v
 
-lint: $(READY)  ## Check style
+lint: $(READY)  ## Check style, and the engine's types
 	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
 
 clean:  ## Delete what `make demo` and `make setup` made
 	rm -rf demo $(VENV)
