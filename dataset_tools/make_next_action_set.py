@@ -127,14 +127,17 @@ def blocks(sequences: list[Sequence], options: argparse.Namespace) -> Iterator[n
 
 def report(test: list[Sequence], chain: Chain, options: argparse.Namespace) -> None:
     """Print what accuracies mean on the test clips."""
-    right = sum(chain.successor[sequence.last_action] == sequence.next_action for sequence in test)
+    right = [int(chain.successor[sequence.last_action] == sequence.next_action) for sequence in test]
     most = np.bincount([sequence.next_action for sequence in test]).max() / len(test)
     print(f"{options.train} + {options.test} clips of {options.shown} action(s) in a row, of {options.actions}; the "
           "label is the next one")
     print(f"chance: {100 / options.actions:.1f} % (always the test's most frequent label: {100 * most:.1f} %)")
-    print(f"best possible: {100 * chain.best_accuracy():.1f} % (on this test: {100 * right / len(test):.1f} %)")
+    print(f"best possible: {100 * chain.best_accuracy():.1f} % (on this test: {100 * np.mean(right):.1f} %)")
     if options.shown > 1:
-        print(f"best possible without the last action shown: {100 * chain.best_accuracy(2):.1f} %")
+        blind = [int(chain.successor[chain.successor[sequence.shown[-2].label]] == sequence.next_action)
+                 for sequence in test]
+        print(f"best possible without the last action shown: {100 * chain.best_accuracy(2):.1f} % (on this test: "
+              f"{100 * np.mean(blind):.1f} %)")
     print(f"wrote {options.output} ({options.output.stat().st_size / 1e6:.0f} MB)")
 
 

@@ -41,7 +41,7 @@ def test_layout_is_the_kaggle_one_and_clips_hold_two_actions(made):
 def test_it_says_what_accuracies_mean(made):
     assert "chance: 25.0 %" in made[1] and "best possible: 85.0 % (on this test: " in made[1]
     percent = 100 * Chain.make(4, 0.85, 0).best_accuracy(2)
-    assert f"without the last action shown: {percent:.1f} %" in made[1]
+    assert f"without the last action shown: {percent:.1f} % (on this test: " in made[1]
 
 
 def test_same_options_same_bytes(made, run_script, tmp_path):
