@@ -48,11 +48,3 @@ def set_learning_rate(optimizer: optim.Optimizer, lr: float) -> None:
     """Set the rate of every group."""
     for group in optimizer.param_groups:
         group["lr"] = lr
-
-
-def move_optimizer_state(optimizer: optim.Optimizer, device: torch.device) -> None:
-    """Move the optimiser's tensors to `device`."""
-    for state in optimizer.state.values():
-        for key, value in state.items():
-            if isinstance(value, torch.Tensor) and key != "step":
-                state[key] = value.to(device)
