@@ -92,6 +92,8 @@ class PointwiseConvNorm(nn.Module):
     With `time_axis` 3, T and V change places, in and out.
     """
 
+    written_by_hand = True  # not for torch.compile, see `train.compiling`
+
     def __init__(self, in_channels: int, out_channels: int, stride: int = 1, time_axis: int = 2) -> None:
         super().__init__()
         self.conv = nn.Conv2d(in_channels, out_channels, 1)
@@ -116,6 +118,8 @@ class MultiScaleTemporalConv(nn.Module):
         time_axis: 2, or 3 for (B, C, V, T) in and out.
         uneven: where C_out does not divide, the first branch has what the others leave; else that is refused.
     """
+
+    written_by_hand = True  # not for torch.compile, see `train.compiling`
 
     def __init__(self, in_channels: int, out_channels: int, *, kernel_size: int, dilations: Sequence[int],
                  stride: int = 1, residual: bool, activation: bool, time_axis: int = 2, uneven: bool = False) -> None:

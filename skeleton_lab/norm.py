@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from skeleton_lab.errors import UserError
-from skeleton_lab.operators import Operator
 from skeleton_lab.recompute import recomputing
 from skeleton_lab.synchrony import averaged, num_processes, of_all_processes
 
@@ -142,7 +141,7 @@ def folded(norms: Sequence[nn.modules.batchnorm._BatchNorm]) -> tuple[Tensor, Te
     return torch.cat(scales), torch.cat(shifts)
 
 
-class NormActivation(Operator):
+class NormActivation(torch.autograd.Function):
     """relu(batch norm(x) + residual), training mode: keeps x and the output, of which the output is the next layer's.
 
     apply(x (B, C, ...), weight (C), bias (C), mean (C), var (C), residual like x or None, eps) -> output like x;
@@ -186,7 +185,7 @@ class SynchronisedBatchNorm(nn.modules.batchnorm._BatchNorm):
         return out
 
 
-class _PlainNorm(Operator):
+class _PlainNorm(torch.autograd.Function):
     """batch norm(x), training mode: apply(x (B, C, ...), weight (C), bias (C), eps) -> (out like x, mean, var (C))."""
 
     @staticmethod

@@ -9,7 +9,6 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from skeleton_lab.norm import Moments, batch_moments, normalize, normalize_backward
-from skeleton_lab.operators import Operator
 from skeleton_lab.precision import without_autocast
 
 
@@ -57,7 +56,7 @@ def strided_frames(x: Tensor, stride: int, time_axis: int) -> Tensor:
     return x[:, :, ::stride] if time_axis == 2 else x[:, :, :, ::stride]
 
 
-class PointwiseNorm(Operator):
+class PointwiseNorm(torch.autograd.Function):
     """batch norm(1x1 convolution(every stride-th frame of x)), training mode: keeps x only.
 
     The convolution's bias is left out, since the norm takes it out again; its gradient is zero.

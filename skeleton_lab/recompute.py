@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from skeleton_lab.operators import Operator
 from skeleton_lab.precision import autocast_dtype
 
 _state = threading.local()  # autograd runs a GPU's backward pass in a thread of its own
@@ -32,7 +31,7 @@ def _recomputation() -> Iterator[None]:
         _state.recomputing = before
 
 
-class _Recomputed(Operator):
+class _Recomputed(torch.autograd.Function):
     """apply(block, x, *parameters of the block) -> block(x); keeps x.
 
     The parameters are inputs, so that their gradients travel through autograd like any others and distributed

@@ -19,7 +19,6 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from skeleton_lab.norm import Moments, batch_moments, normalize, normalize_backward, relu_backward, relu_backward_
-from skeleton_lab.operators import Operator
 from skeleton_lab.pointwise import pointwise, pointwise_weight_grad, strided_frames
 from skeleton_lab.precision import without_autocast
 
@@ -90,7 +89,7 @@ def _max_pool_backward(grad: Tensor, x: Tensor, pooled: Tensor, plan: BranchPlan
     return grad_padded.narrow(plan.time_axis, 1, x.shape[plan.time_axis])
 
 
-class TemporalBranches(Operator):
+class TemporalBranches(torch.autograd.Function):
     """All branches, training mode: keeps its input, the first convolution's output and the second norm's input.
 
     With an activation it keeps its output too, which the next layer keeps in any case.

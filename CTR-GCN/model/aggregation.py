@@ -17,7 +17,6 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from skeleton_lab.norm import RowMoments, merge_moments, row_moments
-from skeleton_lab.operators import Operator
 from skeleton_lab.pointwise import add_pointwise_weight_grad, body_chunks
 from skeleton_lab.precision import without_autocast
 
@@ -39,7 +38,7 @@ class AggregationWeights(NamedTuple):
     shared: Tensor
 
 
-class RefinedAggregation(Operator):
+class RefinedAggregation(torch.autograd.Function):
     """y[b,c,u,t] = sum over s, v of Q[b,c,s,v,u] f(x)[b,c,s,v,t], Q = alpha * xi(tanh(p_u - q_v)) + A.
 
     Keeps x only.

@@ -20,12 +20,11 @@ from torch.autograd.function import once_differentiable
 
 from model.contraction import NarrowFirst, accumulator, add_product
 from model.operators import ConvOptions, RowMap, contract, relu_backward_into
-from skeleton_lab.operators import Operator
 from skeleton_lab.precision import without_autocast, working_dtype
 from skeleton_lab.synchrony import averaged
 
 
-class NarrowGraphConvNormRelu(Operator):
+class NarrowGraphConvNormRelu(torch.autograd.Function):
     """As `operators.WindowGraphConvNormRelu`, where the best order is `NarrowFirst`; keeps its inputs only."""
 
     @staticmethod

@@ -17,7 +17,6 @@ from model.contraction import Contraction, accumulator, add_product, best_order
 from model.row_norm import RowMoments, RowNorm, as_image, as_rows
 from model.windows import Windows
 from skeleton_lab.norm import Moments, normalize, normalize_backward
-from skeleton_lab.operators import Operator
 from skeleton_lab.precision import without_autocast, working_dtype
 from skeleton_lab.synchrony import num_processes, of_all_processes
 
@@ -79,7 +78,7 @@ class RowMap:
         return slice(piece.start // size, piece.stop // size)
 
 
-class WindowGraphConv(Operator):
+class WindowGraphConv(torch.autograd.Function):
     """The multi-scale graph convolution over sliding windows; keeps its inputs.
 
     apply(x (B, C_in, T, V), stack (K*w*V, w*V), weight (C_out, K*C_in), bias (C_out), windows)
@@ -120,7 +119,7 @@ def evaluate_relu_map(x: Tensor, stack: Tensor, weight: Tensor, bias: Tensor, ma
     return out
 
 
-class WindowGraphConvNormRelu(Operator):
+class WindowGraphConvNormRelu(torch.autograd.Function):
     """relu(batch norm(graph convolution)), training mode, and a linear map of w rows at a time if one is given.
 
     Keeps its inputs and the rows in front of the batch norm. The gradient of `bias` is zero, since the norm takes it
@@ -174,7 +173,7 @@ class WindowGraphConvNormRelu(Operator):
                 None)
 
 
-class Norm(Operator):
+class Norm(torch.autograd.Function):
     """Batch norm of rows, training mode; keeps its input.
 
     apply(x (R, C), weight (C), bias (C), eps) -> (output (R, C), mean (C), var (C)).

@@ -22,7 +22,6 @@ from torch.autograd.function import once_differentiable
 from model.operators import relu_backward_into
 from model.row_norm import RowMoments, RowNorm, row_pieces
 from skeleton_lab.norm import Moments, relu_backward
-from skeleton_lab.operators import Operator
 from skeleton_lab.precision import without_autocast
 
 POOL_OFFSETS = (-1, 0, 1)
@@ -69,7 +68,7 @@ class BranchOptions:
     eps: float
 
 
-class TemporalRows(Operator):
+class TemporalRows(torch.autograd.Function):
     """All branches, the residual and the final ReLU, training mode.
 
     Keeps its inputs, the first convolution's output, the second norm's input and the output.
@@ -156,7 +155,7 @@ class TemporalRows(Operator):
         return grad_x, grad_residual, None, ctx.left_out, grad_weight1, *grad_norms, *grad_kernels
 
 
-class StridedLinearNorm(Operator):
+class StridedLinearNorm(torch.autograd.Function):
     """batch norm(linear map of every stride-th frame), training mode: keeps its input only.
 
     apply(x (T*P, C_in), weight (C_out, C_in), bias (C_out), norm weight (C_out), norm bias (C_out), shape, eps)

@@ -17,7 +17,6 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from skeleton_lab.norm import merge_moments, row_moments
-from skeleton_lab.operators import Operator
 from skeleton_lab.pointwise import add_pointwise_weight_grad, body_chunks, pointwise
 from skeleton_lab.precision import without_autocast
 
@@ -35,7 +34,7 @@ def aggregate(x: Tensor, topology: Tensor, weight: Tensor, offset: Tensor) -> Te
     return mixed.add_(offset.unsqueeze(-1))
 
 
-class SharedAggregation(Operator):
+class SharedAggregation(torch.autograd.Function):
     """`aggregate`, for training: keeps its arguments only.
 
     apply(x, topology, weight, offset) -> (y (B, C_out, U, T), mean, var), the moments (C_out) of y. All arguments but x

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from skeleton_lab.bench.meters import tensor_bytes
 from skeleton_lab.bench.recipes import NUM_CLASS, NUM_JOINTS, NUM_PERSON, RECIPES, Recipe
 from skeleton_lab.errors import UserError
-from skeleton_lab.operators import leave_operators_whole
+from skeleton_lab.train.compiling import is_written_by_hand
 from skeleton_lab.train.device import Precision, allow_tf32, choose_precision
 from skeleton_lab.train.imports import construct
 from skeleton_lab.train.optim import make_optimizer
@@ -147,8 +147,9 @@ def set_up(job: Job) -> Subject:
         if not hasattr(model, "set_memory_friendly"):
             raise UserError(f"{job.model}: has no memory-friendly mode; leave --memory-friendly out")
         model.set_memory_friendly(True)
-    if job.compile:
-        leave_operators_whole()
+    if job.compile and is_written_by_hand(model):
+        raise UserError(f"{job.model}: has operators written by hand, which torch.compile cannot take; leave --compile "
+                        "out")
     run = torch.compile(model) if job.compile else model
     return Subject(job, device, choose_precision(job.amp, "auto", device), model, run,
                    None if job.infer else _optimizer(recipe, model))

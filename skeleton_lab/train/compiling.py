@@ -8,8 +8,6 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from skeleton_lab.operators import leave_operators_whole
-
 Compiler = Callable[[fx.GraphModule, list[Any]], Callable[..., Any]]
 
 
@@ -17,11 +15,16 @@ def compile_in_place(model: nn.Module, say: Callable[[str], None], compiler: Com
     """Have `model` compiled when it is first called. Its parameters, and their names, stay what they are.
 
     What cannot be compiled here (for want of a C compiler or of Triton, or on a GPU too old for it) runs as it would
-    have without; `say` is told so, once. Operators written by hand are not looked into.
+    have without; `say` is told so, once. So do models with operators written by hand: torch.compile takes these apart,
+    and their gradients come out wrong (seen with PyTorch 2.13).
 
     Args:
         compiler: turns a graph and example inputs into a function; torch's own by default.
     """
+    if is_written_by_hand(model):
+        say("--compile: this model's operators are written by hand and leave torch.compile nothing to gain; going on "
+            "without.")
+        return
     chosen = compiler or _inductor()
     failures: list[BaseException] = []
 
@@ -46,10 +49,14 @@ def compile_in_place(model: nn.Module, say: Callable[[str], None], compiler: Com
                 give_up(error)
         return plain(*args, **options)
 
-    leave_operators_whole()
     plain = model.forward
     compiled = torch.compile(plain, backend=compile_or_leave)
     model.forward = forward
+
+
+def is_written_by_hand(model: nn.Module) -> bool:
+    """Whether a part of `model` says, by an attribute `written_by_hand`, that it has passes of its own."""
+    return any(getattr(part, "written_by_hand", False) for part in model.modules())
 
 
 def _inductor() -> Compiler:

@@ -278,8 +278,9 @@ def _complete(config: Config) -> None:
                         "folder is that of --work-dir")
     if config.resume and config.overwrite:
         raise UserError("--resume and --overwrite contradict each other; choose one")
-    if config.sync_bn and config.compile:
-        raise UserError("--sync-bn and --compile contradict each other: choose one")
+    for other in ("sync_bn", "memory_friendly"):
+        if config.compile and getattr(config, other):
+            raise UserError(f"--{other.replace('_', '-')} and --compile contradict each other; choose one")
     if bool(config.descriptors) != bool(config.fusion):
         raise UserError("--descriptors and --fusion need each other: the file, and late, concat or gate; give both or "
                         "none")
