@@ -72,7 +72,7 @@ def set_up(config: Config, spec: TreeSpec, work_dir: WorkDir, world: World) -> S
     parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
     if config.weights:
         work_dir.log(f"Load weights from {config.weights}.")
-        load_weights(model, config.weights, config.ignore_weights, spec.ignore_exact, work_dir.log)
+        load_weights(model, config.weights, _ignored_weights(config, work_dir), spec.ignore_exact, work_dir.log)
     model = _share_norms(model, config, work_dir, world)
     if world.size > 1:
         work_dir.log(f"{world.size} processes, {config.batch_size // world.size} clips of each batch in each.")
@@ -82,6 +82,14 @@ def set_up(config: Config, spec: TreeSpec, work_dir: WorkDir, world: World) -> S
     if config.compile:
         compile_in_place(model, work_dir.log)
     return Setup(config, spec, work_dir, device, precision, model, parameters, world)
+
+
+def _ignored_weights(config: Config, work_dir: WorkDir) -> list[str]:
+    """Return which weights to leave out: in a test, where nothing would replace them, none."""
+    if config.ignore_weights and config.phase == "test":
+        work_dir.log("ignore_weights is for training: a test takes all weights.")
+        return []
+    return config.ignore_weights
 
 
 def _share_norms(model: nn.Module, config: Config, work_dir: WorkDir, world: World) -> nn.Module:

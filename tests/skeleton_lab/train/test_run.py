@@ -187,6 +187,10 @@ def test_weights_can_start_a_run_and_parts_can_be_ignored(trained, toy, tmp_path
     assert done.returncode == 0, done.stderr
     assert "Ignoring weights: fc.weight" in done.stdout
     assert "keeping fresh values: fc.weight, fc.bias" in done.stdout
+    tested = toy(tmp_path / "test", "--config", str(tmp_path / "config.yaml"), "--phase", "test", "--weights",
+                 str(tmp_path / "best.pt"))
+    assert tested.returncode == 0, tested.stderr
+    assert "ignore_weights is for training" in tested.stdout and "fresh" not in tested.stdout
 
 
 @pytest.mark.parametrize(("flags", "parts"), [
