@@ -16,7 +16,6 @@ RUNS = [
     (("memory_prediction.py", "--points", "1"), r"\| CPU, torch .* [+-][\d.]+% \|"),
     (("models.py", "--models", "ctrgcn", "--clips", "1", "--frames", "8", "--pairs", "1", "--precisions", "fp32"),
      r"ctrgcn, fp32, cpu: 1 clips of 8 frames, 25 joints, 2 bodies"),
-    (("msg3d.py", "--clips", "1", "--frames", "8", "--pairs", "1"), r"plain_ms .* fast_ms .* ratio"),
     (("packed_store.py", "--clips", "40"), r"40 clips, \d+ rows"),
     (("prenormalize.py", "--clips", "4", "--rounds", "1"), r"whole arrays +[\d.]+ clips/s"),
     (("raw_pipelines.py", "--count", "8"), r"8 recordings, 1 job:"),
