@@ -25,6 +25,8 @@ from skeleton_lab.errors import EXIT_BAD_INPUT, UserError
 TIMEOUT_S = 600  # how long a process waits for the others before it gives up
 _EXIT_WITH_OTHERS = 1
 _SETTLE_S = 0.1
+_FAILED = "skeleton_lab/failed"  # how many processes have
+_LAST_WORDS_S = 3
 T = TypeVar("T")
 
 
@@ -181,7 +183,7 @@ def joined(world: World, timeout_s: float = TIMEOUT_S) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if not _is_first_to_fail():
+        if not _is_first_to_fail(world):
             raise SystemExit(EXIT_BAD_INPUT if isinstance(error, UserError) else _EXIT_WITH_OTHERS) from None
         if _lost_contact(error):
             raise UserError(f"process {world.rank} of {world.size} lost contact with the others ({_first_line(error)});"
@@ -194,12 +196,19 @@ def joined(world: World, timeout_s: float = TIMEOUT_S) -> Iterator[None]:
     distributed.destroy_process_group()
 
 
-def _is_first_to_fail() -> bool:
-    """Whether no other process has asked this before; also true where nobody answers any more."""
+def _is_first_to_fail(world: World) -> bool:
+    """Whether no other process has asked this before; also true where nobody answers any more.
+
+    Process 0, which may be the one that answers, stays a moment for the others to ask.
+    """
     try:
         store = distributed.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False,
                                      timeout=timedelta(seconds=10), wait_for_workers=False)
-        return store.add("skeleton_lab/failed", 1) == 1
+        place = store.add(_FAILED, 1)
+        give_up = time.monotonic() + _LAST_WORDS_S
+        while world.rank == 0 and store.add(_FAILED, 0) < world.size and time.monotonic() < give_up:
+            time.sleep(0.05)
+        return place == 1
     except RuntimeError:
         return True
 
