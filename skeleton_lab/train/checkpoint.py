@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import warnings
 import zipfile
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +21,7 @@ from skeleton_lab.fusion import skeleton_part
 from skeleton_lab.train.workdir import PREVIOUS_STATE, STATE, WorkDir
 
 _SHOWN_KEYS = 4
+_DOS_FOLDER = 0x10  # the attribute by which readers take a member of a zip file for a folder
 
 
 def read_torch_file(path: str | Path) -> Any:
@@ -30,13 +32,11 @@ def read_torch_file(path: str | Path) -> Any:
     """
     try:
         if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:  # torch itself does not compare the checksums
-                if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
-                    raise zipfile.BadZipFile("torch never packs what it saves")
-                if archive.testzip():
-                    raise zipfile.BadZipFile("its content does not match its checksums")
+            _check_members(path)
         _allow_counters()
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickle protocols, in a file that is no pickle
+            return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; check the path") from None
     except pickle.UnpicklingError:
@@ -44,6 +44,18 @@ def read_torch_file(path: str | Path) -> Any:
     except Exception as error:  # a damaged file makes torch raise nearly anything
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(f"{path}: cannot read it as weights ({reason}); is the file complete?") from None
+
+
+def _check_members(path: str | Path) -> None:
+    """Raise BadZipFile where a torch file is not as torch wrote it; torch itself would load it without a word."""
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+            raise zipfile.BadZipFile("torch never packs what it saves")
+        if any(member.external_attr & _DOS_FOLDER for member in members):
+            raise zipfile.BadZipFile("torch saves no folders")  # PyTorch 2.3 would not fill the tensor
+        if archive.testzip():
+            raise zipfile.BadZipFile("its content does not match its checksums")
 
 
 def _allow_counters() -> None:
