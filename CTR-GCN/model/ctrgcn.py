@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from model.aggregation import AggregationWeights, RefinedAggregation
-from model.blocks import NUM_SUBSETS, Block, BlockStack, ClipShape, graph_adjacency, shortcut
 from model.plain import PlainRefinement
+from skeleton_lab.blocks import NUM_SUBSETS, Block, BlockStack, ClipShape, graph_adjacency, shortcut
 from skeleton_lab.layers import MultiScaleTemporalConv, conv_norm, init_batch_norm, init_he_fan_out
 from skeleton_lab.norm import Moments, NormActivation, folded, update_running
 from skeleton_lab.precision import working_dtype

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 from skeleton_lab.bench.job import Subject
-from skeleton_lab.bench.meters import MIB, count_flops, peak_resident_bytes
+from skeleton_lab.bench.meters import count_flops
+from skeleton_lab.machine import MIB, peak_resident_bytes
 
 
 def measure(subject: Subject) -> dict[str, Any]:

@@ -17,10 +17,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from skeleton_lab.machine import MIB, peak_resident_bytes
-
-__all__ = ["MIB", "KeptBytes", "LiveBytes", "count_flops", "peak_resident_bytes", "tensor_bytes"]
-
 
 class LiveBytes(TorchDispatchMode):
     """Inside the block: bytes of the tensors created in it that are still alive (`now`), and their peak (`peak`).

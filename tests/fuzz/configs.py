@@ -9,10 +9,6 @@ from __future__ import annotations
 
 import os
 import random
-import sys
-import tempfile
-from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -30,6 +26,7 @@ from tests.fuzz.mutations import (
     repeat_span,
     set_byte,
 )
+from tests.fuzz.watch import FOLDER, Watch
 from tests.trees import ROOT
 
 SPEC = TreeSpec(root=ROOT)
@@ -50,27 +47,14 @@ WORDS = (b"!!python/object/apply:os.system ['true']", b"!!python/name:os.system"
          *(f"{flag.key}: ".encode() for flag in COMMON_FLAGS))
 MUTATIONS = (flip_bit, set_byte, cut_short, drop_span, repeat_span, *[inserting(WORDS)] * 5)
 FORBIDDEN = ("exec", "compile", "import", "os.system", "os.exec", "os.posix_spawn", "subprocess.", "socket.", "ctypes.")
-_FOLDER = Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else Path(tempfile.gettempdir())
-
-_watching = False
-_seen: list[str] = []
-
-
-def _watch(event: str, args: tuple[Any, ...]) -> None:
-    if _watching and event.startswith(FORBIDDEN):
-        _seen.append(f"{event}{args!r:.100}")
-
-
-sys.addaudithook(_watch)
+WATCH = Watch(FORBIDDEN)
 
 
 def check_content(content: bytes, write_again: bool = True) -> bool:
     """Return whether `content` is a config; AssertionError if the reader does not do as it should."""
-    global _watching
-    path = _FOLDER / f"skeleton-lab-fuzz-{os.getpid()}.yaml"
+    path = FOLDER / f"skeleton-lab-fuzz-{os.getpid()}.yaml"
     path.write_bytes(content)
-    _seen.clear()
-    _watching = True
+    WATCH.start()
     try:
         read_yaml(path, FLAGS)
         if not write_again:
@@ -83,13 +67,13 @@ def check_content(content: bytes, write_again: bool = True) -> bool:
                 assert yaml.safe_dump(getattr(again, key)) == yaml.safe_dump(value), key
         return True
     except UserError as error:
-        _watching = False
+        WATCH.on = False
         refused_in_one_line(error, "--" if str(error).startswith("--") else str(path))  # of settings that clash, flags
         return False
     finally:
-        _watching = False
+        WATCH.on = False
         path.unlink()
-        assert not _seen, _seen
+        assert not WATCH.seen, WATCH.seen
 
 
 def check(rng: random.Random) -> bool:

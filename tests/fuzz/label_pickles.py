@@ -10,10 +10,7 @@ from __future__ import annotations
 import os
 import pickle
 import random
-import sys
-import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -21,6 +18,7 @@ from skeleton_lab.data.labels import read_labels
 from skeleton_lab.errors import UserError
 from skeleton_lab.pickles import load_plain_pickle
 from tests.fuzz.mutations import BINARY, inserting, main, mutate, refused_in_one_line
+from tests.fuzz.watch import FOLDER, Watch
 
 LABELS = (["S001C001P001R001A001", "b"], [3, 59])
 SCORES = {"S001": np.arange(3, dtype=np.float32), "b": np.zeros(3, np.float32)}
@@ -34,40 +32,27 @@ WORDS = (b"cos\nsystem\n", b"cbuiltins\neval\n", b"c__builtin__\nexec\n", b"csub
          b"\x8d\xff\xff\xff\xff\xff\xff\xff\x7f", b"r\xff\xff\xff\x7f", b"I" + b"9" * 5000 + b"\n")
 MUTATIONS = (*BINARY, inserting(WORDS), inserting(WORDS))
 FORBIDDEN = ("exec", "compile", "import", "open", "os.", "subprocess.", "socket.", "ctypes.", "shutil.", "tempfile.")
-_FOLDER = Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else Path(tempfile.gettempdir())
-
-_watching = False
-_seen: list[str] = []
-
-
-def _watch(event: str, args: tuple[Any, ...]) -> None:
-    if _watching and event.startswith(FORBIDDEN):
-        _seen.append(f"{event}{args!r:.100}")
-
-
 for _codec in ("unicode_escape", "raw_unicode_escape", "latin-1", "utf-8", "ascii"):
     "".encode(_codec)  # Python imports a codec when it is first used
-sys.addaudithook(_watch)
+WATCH = Watch(FORBIDDEN)
 
 
 def check_content(content: bytes) -> bool:
     """Return whether `content` is a pickle of plain data; AssertionError if the reader does not do as it should."""
-    global _watching
-    path = _FOLDER / f"skeleton-lab-fuzz-{os.getpid()}.pkl"
+    path = FOLDER / f"skeleton-lab-fuzz-{os.getpid()}.pkl"
     path.write_bytes(content)
-    _seen.clear()
-    _watching = True
+    WATCH.start()
     try:
         load_plain_pickle(path)
         return _labels(path)
     except UserError as error:
-        _watching = False
+        WATCH.on = False
         refused_in_one_line(error, str(path))
         return False
     finally:
-        _watching = False
+        WATCH.on = False
         path.unlink()
-        done = [event for event in _seen if not event.startswith("open") or path.name not in event]
+        done = [event for event in WATCH.seen if not event.startswith("open") or path.name not in event]
         assert not done, done
 
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from skeleton_lab.bench.meters import KeptBytes, LiveBytes, count_flops, peak_resident_bytes, tensor_bytes
+from skeleton_lab.bench.meters import KeptBytes, LiveBytes, count_flops, tensor_bytes
+from skeleton_lab.machine import peak_resident_bytes
 
 KIB = 1024
 
