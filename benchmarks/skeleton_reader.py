@@ -6,12 +6,15 @@ Makes procedural recordings in a temporary folder (or takes --skeletons) and set
 `benchmarks/plain_skeletons.py`, alternating, in one run: on a shared machine only the ratios mean something. First the
 readers alone, in processor seconds of one process; then both complete ways from .skeleton files to NTU60_CS.npz and
 NTU60_CV.npz, in elapsed seconds, the plain one in one process, the lab's command with one and with two. Results are
-compared before they are timed. Files are in the page cache: it does not measure disks.
+compared before they are timed. Files are in the page cache, and each round's results are deleted before the next: it
+does not measure disks, nor how a machine finds memory for ever more files.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -85,8 +88,10 @@ def compare_pipelines(paths: Sequence[Path], scratch: Path, rounds: int) -> None
             lab_s = timed(lambda: run_tool("make_ctrgcn_archives.py", "ntu60", "--skeletons", paths[0].parent,
                                            "--out-folder", folder, "--jobs", jobs), time.perf_counter)  # noqa: B023
             require_equal(plain_folder, folder)
+            shutil.rmtree(folder)
             ratios[jobs].append(plain_s / lab_s)
             line += f", lab with {jobs} job{'s' * (jobs > 1)} {lab_s:.1f} s (ratio {ratios[jobs][-1]:.1f})"
+        shutil.rmtree(plain_folder)
         print(line)
     for jobs, values in ratios.items():
         print(f"pipeline: {statistics.median(values):.1f} times as fast with {jobs} job{'s' * (jobs > 1)}, start-up "
@@ -108,6 +113,7 @@ def run_tool(script: str, *arguments: object) -> None:
 
 def timed(work: Callable[[], object], clock: Callable[[], float]) -> float:
     """Return how long `work` takes by `clock`, in seconds."""
+    os.sync()  # what was written before is not for this one to wait for
     start = clock()
     work()
     return clock() - start

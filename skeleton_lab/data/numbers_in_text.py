@@ -31,14 +31,12 @@ _CODE_OF = _codes()
 _OTHER_SPACE = b"\t\v\f\r"
 _NUMBER = re.compile(rb"[+-]?((\d+(\.\d+)?|\.\d+)(e[+-]?\d+)?|nan|inf(inity)?)", re.IGNORECASE)
 
-# Words are converted from the eight characters before their dot and the eight behind it. With at most seven digits
-# before it, the word read as one whole number is exact in a float64, and so is 10^8, which divides it: the quotient is
-# then the correctly rounded value, as from `float()` (Clinger 1990).
+# Words of one digit, a dot and up to eight digits, as most coordinates in metres are, are converted together, others by
+# `float()`. Such a word times 10^8 is a whole number, exact in a float64, and so is 10^8, which divides it: the
+# quotient is the correctly rounded value, as from `float()` (Clinger 1990).
 _CHUNK = 8
-_MAX_LEFT = 7
-# Masks for the first 0 to 8 characters of eight, and for the last.
+# Masks for the first 0 to 8 characters of eight.
 _FIRST = np.array([2**(8 * count) - 1 for count in range(_CHUNK + 1)], np.uint64)
-_LAST = ~_FIRST[::-1]
 
 
 def _keep_freed_memory() -> None:
@@ -62,39 +60,47 @@ def is_number(word: bytes) -> bool:
 class Words:
     """The words of a text in which words are parted by one space and lines by one newline, the last one included.
 
-    text: the text's bytes. marks: the positions of all spaces, newlines and dots. breaks: (W,) int64, where in `marks`
-    the space or newline behind each word stands. last_of_line: (L,) int64, the number of the last word of each line.
-    odd: the numbers of the words that contain a letter, ascending.
+    text: the text's bytes. ends: (W,) int64, the position of the space or newline behind each word. last_of_line: (L,)
+    int64, the number of the last word of each line. odd: the numbers of the words that contain a letter, ascending.
     """
 
     text: bytes
-    marks: np.ndarray
-    breaks: np.ndarray
+    ends: np.ndarray
     last_of_line: np.ndarray
     odd: np.ndarray
 
     @cached_property
     def line_ends(self) -> np.ndarray:
         """(L,) int64: the position of each line's newline."""
-        return self.ends_of(self.last_of_line)
+        return self.ends[self.last_of_line]
+
+    @cached_property
+    def line_starts(self) -> np.ndarray:
+        """(L,) int64: the position of each line's first character."""
+        return np.concatenate(([0], self.line_ends[:-1] + 1))
 
     @cached_property
     def first_of_line(self) -> np.ndarray:
         """(L,) int64: the number of the first word of each line."""
         return np.concatenate(([0], self.last_of_line[:-1] + 1))
 
-    def ends_of(self, words: np.ndarray) -> np.ndarray:
-        """Return the position behind each of the words numbered `words`."""
-        return self.marks[self.breaks[words]]
+    @cached_property
+    def words_of_line(self) -> np.ndarray:
+        """(L,) int64: how many words each line has."""
+        return self.last_of_line - self.first_of_line + 1
 
     def starts_of(self, words: np.ndarray) -> np.ndarray:
         """Return the position at which each of the words numbered `words` begins."""
-        return np.where(words > 0, self.ends_of(words - 1) + 1, 0)
+        return np.where(words > 0, self.ends[words - 1] + 1, 0)
 
     def words(self, numbers: np.ndarray) -> list[bytes]:
         """Return the words of these numbers."""
-        bounds = zip(self.starts_of(numbers).tolist(), self.ends_of(numbers).tolist(), strict=True)
+        bounds = zip(self.starts_of(numbers).tolist(), self.ends[numbers].tolist(), strict=True)
         return [self.text[start:end] for start, end in bounds]
+
+    def first_words(self, lines: np.ndarray) -> list[bytes]:
+        """Return the first word of each of `lines`."""
+        return self.words(self.first_of_line[lines])
 
     def are_numbers(self) -> bool:
         """Whether every word is a number: those without a letter are known to be, so it looks at the others."""
@@ -106,14 +112,11 @@ class Words:
         They must be numbers, and the lines, in ascending order, must have as many words.
         """
         words = self.first_of_line[lines, None] + np.arange(count)  # (n, count)
-        breaks = self.breaks[words]
-        ends = self.marks[breaks]
+        ends = self.ends[words]
         starts = np.empty_like(ends)
         starts[:, 1:] = ends[:, :-1] + 1
-        starts[:, 0] = np.concatenate(([0], self.line_ends[:-1] + 1))[lines]
-        before = self.marks[breaks - 1]  # the mark before a word's end: its dot, if it has one
-        dots = np.where((before >= starts) & (before < ends), before, ends)
-        values, exact = _decimals(self.text, starts.ravel(), dots.ravel(), ends.ravel())
+        starts[:, 0] = self.line_starts[lines]
+        values, exact = _metres(self.text, starts.ravel(), ends.ravel())
         words = words.ravel()
         odd = np.searchsorted(words, self.odd)
         found = odd < len(words)
@@ -125,24 +128,24 @@ class Words:
         return values.reshape(-1, count)
 
 
-def _decimals(text: bytes, starts: np.ndarray, dots: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the plain decimal numbers that stand from `starts` to `ends`, with their dots at `dots` (or at their ends
-    if they have none), all (n,), as (n,) float64; and (n,) bool, which of them fit and are therefore exact.
+def _metres(text: bytes, starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the numbers that stand from `starts` to `ends`, (n,) each, as (n,) float64; and (n,) bool: which of them
+    have one digit, a dot and up to eight digits. The values of the others, and of words with letters, mean nothing.
     """
-    sign = np.frombuffer(text, np.uint8)[starts]
-    num_left = dots - starts - ((sign == ord("-")) | (sign == ord("+")))  # digits before the dot
-    num_right = np.maximum(ends - dots - 1, 0)  # and behind it
-    exact = (num_left <= _MAX_LEFT) & (num_right <= _CHUNK) & (dots >= _CHUNK) & (dots + _CHUNK < len(text))
-    if not exact.all():
-        dots, num_left, num_right = (np.where(exact, array, _CHUNK) for array in (dots, num_left, num_right))
     if len(text) <= 2 * _CHUNK:
-        return np.zeros(len(starts)), exact
+        return np.zeros(len(starts)), np.zeros(len(starts), bool)
+    characters = np.frombuffer(text, np.uint8)
+    negative = characters[starts] == ord("-")
+    dots = starts + 1 + negative
+    left = characters[dots - 1] - np.uint8(ord("0"))
+    num_right = ends - dots - 1  # digits behind the dot
+    exact = (characters[dots] == ord(".")) & (left <= 9) & (num_right <= _CHUNK) & (dots < len(text) - _CHUNK)
+    if not exact.all():
+        dots, num_right = (np.where(exact, array, 0) for array in (dots, num_right))
     # Eight characters as one number, the first in its lowest byte, from anywhere in the text.
     chunks = np.ndarray(len(text) - _CHUNK + 1, "<u8", text, strides=(1,))
-    whole = _eight_digits(chunks[dots - _CHUNK] & _LAST[num_left])
-    fraction = _eight_digits(chunks[dots + 1] & _FIRST[num_right])
-    values = (whole * 1e8 + fraction) / 1e8
-    return np.where(sign == ord("-"), -values, values), exact
+    values = (left * 1e8 + _eight_digits(chunks[dots + 1] & _FIRST[num_right])) / 1e8
+    return np.where(negative, -values, values), exact
 
 
 def _eight_digits(chunks: np.ndarray) -> np.ndarray:
@@ -163,14 +166,24 @@ def find_words(text: bytes) -> Words | None:
     codes = np.frombuffer(text.translate(_CODE_OF), np.uint8)
     if ((codes[:-1] >> 4) & codes[1:]).any():
         return None
-    marks = np.flatnonzero((codes & (_BREAK | _DOT)) != 0)
-    marked = np.frombuffer(text, np.uint8)[marks]
-    is_dot = marked == ord(".")
-    if (is_dot[1:] & is_dot[:-1]).any():  # two dots in one word
+    if _has_two(codes & _DOT, codes & _BREAK):
         return None
-    breaks = np.flatnonzero(~is_dot)
+    ends = np.flatnonzero((codes & _BREAK).view(bool))
     odd = np.empty(0, np.int64)
     is_letter = codes == 0
     if is_letter.any():
-        odd = np.unique(np.searchsorted(marks[breaks], np.flatnonzero(is_letter)))
-    return Words(text, marks, breaks, np.flatnonzero(marked[breaks] == ord("\n")), odd)
+        odd = np.unique(np.searchsorted(ends, np.flatnonzero(is_letter)))
+    return Words(text, ends, np.flatnonzero(np.frombuffer(text, np.uint8)[ends] == ord("\n")), odd)
+
+
+def _has_two(dots: np.ndarray, breaks: np.ndarray) -> bool:
+    """Whether two `dots` stand anywhere without one of `breaks` between them; both (n,) uint8, not 0 where one stands.
+
+    One sum tells for the whole text. As binary numbers, first character lowest, the characters that are no breaks are
+    runs of ones, with a zero behind each. Adding a run's first dot clears the run from there on, the carry ends in
+    that zero, and any further dot of the run is set again.
+    """
+    num_dots, num_breaks = (int.from_bytes(np.packbits(marks, bitorder="little").tobytes(), "little")
+                            for marks in (dots, breaks))
+    words = num_breaks ^ ((1 << len(breaks)) - 1)
+    return (words + num_dots) & num_dots != 0

@@ -152,13 +152,13 @@ def _orientations(joints: np.ndarray) -> np.ndarray:
 
 def _parse_words(words: Words) -> Recording | None:
     """Return the recording, or None if it breaks the format: this function is quick, `faults` explains."""
-    if np.diff(words.line_ends, prepend=-1).max() > _MAX_LINE_BYTES + 1:
+    if (words.line_ends - words.line_starts).max() > _MAX_LINE_BYTES:
         return None
     layout = _lay_out(words)
     if layout is None:
         return None
     headers, frames, slots, num_frames = layout
-    body_ids = tuple([str(word, "ascii", "replace") for word in words.words(words.first_of_line[headers])])
+    body_ids = tuple([str(word, "ascii", "replace") for word in words.first_words(headers)])
     if not all(map(_is_body_id, set(body_ids))):
         return None
     joint_lines = (headers[:, None] + np.arange(2, _BODY_LINES)).ravel()  # (K * 25,)
@@ -178,7 +178,7 @@ def _lay_out(words: Words) -> tuple[np.ndarray, np.ndarray, np.ndarray, int] | N
     """Return where the bodies stand, told from the number of words in each line: (K,) int64 each of the bodies'
     header lines, frames and slots, and the number of frames. None if they do not stand as the format has it.
     """
-    words_of_line = np.diff(words.last_of_line, prepend=-1)
+    words_of_line = words.words_of_line
     headers = np.flatnonzero(words_of_line == _HEADER_WORDS)
     num_lines = len(words_of_line)
     if len(headers) and (headers[-1] + _BODY_LINES > num_lines
@@ -190,14 +190,14 @@ def _lay_out(words: Words) -> tuple[np.ndarray, np.ndarray, np.ndarray, int] | N
     count_lines = np.flatnonzero(is_count)
     if (words_of_line[count_lines] != 1).any() or (words_of_line[body_lines] != _WORDS_OF_BODY_LINES).any():
         return None
-    num_frames, *bodies_of_frame = map(_count, words.words(words.last_of_line[count_lines]))
+    num_frames, *bodies_of_frame = _counts(words.first_words(count_lines))
     if count_lines[0] != 0 or num_frames != len(bodies_of_frame) or num_frames == 0:
         return None
     # The bodies of a frame are those that stand between its count and the next.
     frames = np.searchsorted(count_lines, headers) - 2
     if (np.bincount(frames + 1, minlength=num_frames + 1) != [0, *bodies_of_frame]).any():
         return None
-    if any(word != b"25" for word in words.words(words.last_of_line[headers + 1])):
+    if set(words.first_words(headers + 1)) - {b"25"}:
         return None
     return headers, frames, np.arange(len(frames)) - np.searchsorted(frames, frames), num_frames
 
@@ -205,6 +205,12 @@ def _lay_out(words: Words) -> tuple[np.ndarray, np.ndarray, np.ndarray, int] | N
 def _count(word: bytes) -> int:
     """Return a whole number of at most nine digits, -1 for anything else."""
     return int(word) if word.isdigit() and len(word) <= _MAX_COUNT_DIGITS else -1
+
+
+def _counts(words: list[bytes]) -> list[int]:
+    """Return `_count` of each of many words, of which few are different."""
+    values = {word: _count(word) for word in set(words)}
+    return [values[word] for word in words]
 
 
 def _is_body_id(word: str) -> bool:

@@ -18,7 +18,6 @@ from skeleton_lab.errors import UserError
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-_TASKS_AHEAD = 2  # per process: enough that none waits, few enough that an interruption is quick
 _POLL_S = 0.1
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -39,14 +38,14 @@ def available_cores() -> int:
 
 
 class Crew:
-    """Processes that work through tasks; with one job it is this process alone. Use it in a `with` statement.
+    """Processes that work through tasks, this one among them. Use it in a `with` statement.
 
-    The processes start with the first task and serve one `run` after another. They end with the statement, and also
-    if this process is killed.
+    The others start with the first task and serve one `run` after another. They end with the statement, and also if
+    this process is killed.
     """
 
     def __init__(self, jobs: int) -> None:
-        """Plan for `jobs` processes.
+        """Plan for `jobs` processes, this one included.
 
         Raises:
             UserError: fewer than one.
@@ -74,28 +73,35 @@ class Crew:
         Raises:
             UserError: a process died, for want of memory as a rule.
         """
-        if self.jobs == 1:
-            yield from _run_here(function, tasks, progress)
-            return
+        left, pending = iter(tasks), set[Future[Result]]()
+
+        def feed() -> None:
+            """Give each of the other processes that has none a task."""
+            busy = sum(not future.done() for future in pending)
+            for task in itertools.islice(left, self.jobs - 1 - busy):
+                pending.add(self._started().submit(function, task))
+
+        def advance_here(count: int) -> None:
+            progress.update(count)
+            self._drain(progress)
+            feed()
+
         try:
-            yield from self._run_there(function, iter(tasks), progress)
+            while True:
+                feed()
+                own = list(itertools.islice(left, 1))
+                for task in own:
+                    yield _run_here(function, task, advance_here)
+                if not own and not pending:
+                    return
+                done, _ = wait(pending, timeout=0 if own else _POLL_S, return_when=FIRST_COMPLETED)
+                pending -= done
+                self._drain(progress)
+                for future in done:
+                    yield future.result()
         except BrokenProcessPool as error:
             raise UserError("a worker process died, for want of memory as a rule; run the command again with fewer "
                             "--jobs: it carries on where it stopped") from error
-
-    def _run_there(self, function: Callable[[Task], Result], tasks: Iterator[Task],
-                   progress: tqdm) -> Iterator[Result]:
-        """Keep a few tasks ahead with the pool and yield their results as they come."""
-        pending: set[Future[Result]] = set()
-        while True:
-            for task in itertools.islice(tasks, self.jobs * _TASKS_AHEAD - len(pending)):
-                pending.add(self._started().submit(function, task))
-            if not pending:
-                return
-            done, pending = wait(pending, timeout=_POLL_S, return_when=FIRST_COMPLETED)
-            _drain(self._counts, progress)
-            for future in done:
-                yield future.result()
 
     def _started(self) -> ProcessPoolExecutor:
         if self._pool is None:
@@ -103,23 +109,22 @@ class Crew:
             for name in _THREAD_VARIABLES:
                 os.environ.setdefault(name, "1")  # for the processes to come: each is one thread
             self._counts = context.SimpleQueue()
-            self._pool = ProcessPoolExecutor(self.jobs, context, _start_worker, (self._counts,))
+            self._pool = ProcessPoolExecutor(self.jobs - 1, context, _start_worker, (self._counts,))
         return self._pool
 
+    def _drain(self, progress: tqdm) -> None:
+        """Move `progress` by what the other processes have counted."""
+        while self._counts is not None and not self._counts.empty():
+            progress.update(self._counts.get())
 
-def _run_here(function: Callable[[Task], Result], tasks: Iterable[Task], progress: tqdm) -> Iterator[Result]:
+
+def _run_here(function: Callable[[Task], Result], task: Task, advance_here: Callable[[int], Any]) -> Result:
     global _advance
-    previous, _advance = _advance, progress.update
+    previous, _advance = _advance, advance_here
     try:
-        for task in tasks:
-            yield function(task)
+        return function(task)
     finally:
         _advance = previous
-
-
-def _drain(counts: Any, progress: tqdm) -> None:
-    while not counts.empty():
-        progress.update(counts.get())
 
 
 def _start_worker(counts: Any) -> None:
