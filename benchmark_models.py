@@ -28,8 +28,8 @@ from skeleton_lab.bench.recipes import RECIPES, Recipe
 from skeleton_lab.bench.verdict import Settings, assess
 from skeleton_lab.errors import UserError, run_command
 from skeleton_lab.files import write_text
-from skeleton_lab.train.config import device_index, positive
 from skeleton_lab.train.device import choose_device
+from skeleton_lab.train.flags import device_index, positive
 
 CPU_STEPS, GPU_STEPS = 3, 20
 CPU_BUDGET_GB = 8.0
@@ -38,7 +38,8 @@ CPU_BUDGET_GB = 8.0
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--model", "--models", nargs="+", choices=(*RECIPES, "all"), default=["all"], help="default: all that are here")
+    add("--model", "--models", nargs="+", choices=(*RECIPES, "all"), default=["all"], metavar="MODEL",
+        help=f"any of {', '.join(RECIPES)} (default: all that are here)")
     add("--steps", type=positive, help=f"timed steps (default: {GPU_STEPS} on a GPU, {CPU_STEPS} on a CPU)")
     add("--device", type=device_index, default=0, help="cuda:0, a GPU number, or cpu (default: cuda:0, else the CPU)")
     add("--amp", action=argparse.BooleanOptionalAction, default=False, help="mixed precision (default: off)")

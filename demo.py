@@ -54,7 +54,7 @@ def main() -> int:
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=ROOT / "demo", help="folder for everything (default: demo)")
     parser.add_argument("--train-clips", type=int, default=400, help="clips to train on (default: 400)")
     parser.add_argument("--test-clips", type=int, default=200, help="clips to test on (default: 200)")

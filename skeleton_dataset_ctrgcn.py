@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from skeleton_lab.data.layouts import open_split, require_finite
 from skeleton_lab.errors import run_command
-from skeleton_lab.train.config import natural, positive
+from skeleton_lab.train.flags import natural, positive
 
 
 class SkeletonDataset(Dataset):

@@ -15,7 +15,8 @@ TREE = Path(__file__).resolve().parent
 sys.path[:0] = [str(TREE), str(TREE.parent)]
 
 from skeleton_lab.errors import UserError, run_command
-from skeleton_lab.train.config import Config, boolean, positive, text, whole
+from skeleton_lab.train.config import Config
+from skeleton_lab.train.flags import boolean, positive, text, whole
 from skeleton_lab.train.run import run
 from skeleton_lab.train.spec import Flag, LogTexts, TreeSpec
 
@@ -34,8 +35,9 @@ FLAGS = (
     Flag("amp_opt_level", amp_level, 1, "Apex's levels, for older commands: with --half, 0 is full precision and "
                                         "1, 2, 3 are autocast"),
     Flag("checkpoint", text, None, "take optimiser, schedule and epoch from this file of checkpoints/; the weights "
-                                   "come from --weights"),
-    Flag("optimizer_states", text, None, "take only the optimiser's state from a file of checkpoints/"),
+                                   "come from --weights", metavar="FILE"),
+    Flag("optimizer_states", text, None, "take only the optimiser's state from a file of checkpoints/",
+         metavar="FILE"),
     Flag("train_window_size", positive, None, "frames of a training clip: longer ones are cut at a random place, "
                                               "shorter ones padded (default: as train_feeder_args says)"),
     Flag("test_window_size", positive, None, "pad test clips to this many frames (default: as test_feeder_args says)"),

@@ -1,6 +1,6 @@
 """How fast and how lean are the archive tools? Inspects a 10 GB archive, converts a 4 GB one, each in its own process.
 
-    python benchmarks/archive_tools.py --folder /tmp --convert-gb 4
+    python3 benchmarks/archive_tools.py --folder /tmp --convert-gb 4
 
 Needs twice the converted size free in the folder and removes what it wrote. Conversion is set beside a plain copy of
 the same file to the same disk (`cp` and `sync`), in the same run, alternating: on a shared machine only the ratio means

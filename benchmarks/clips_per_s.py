@@ -1,6 +1,6 @@
 """Does the benchmark report the clips/s that a loop written by hand reaches?
 
-    python benchmarks/clips_per_s.py --model ctrgcn
+    python3 benchmarks/clips_per_s.py --model ctrgcn
 
 Both train the same model on the same number of random clips, taking turns in one process; the medians of the rounds
 count. On a machine that other programs use, only their ratio means something.

@@ -1,7 +1,7 @@
 """What is an exported model worth on a CPU? Speed, logits and accuracy of each way to run it, side by side in one run.
 
-    python benchmarks/export.py --run demo/joint
-    python benchmarks/export.py --run demo/joint --threads 2 --json export.json
+    python3 benchmarks/export.py --run demo/joint
+    python3 benchmarks/export.py --run demo/joint --threads 2 --json export.json
 
 Takes a trained run and its own test clips. The ways: this lab's model in fp32, and in bf16 (autocast); its ONNX file in
 fp32, in int8 with convolutions quantised, and with products too (static quantisation, ranges from training clips).

@@ -1,6 +1,6 @@
 """How much faster does the NTU feeder serve whole batches than one clip and one step at a time?
 
-    python benchmarks/feeder.py
+    python3 benchmarks/feeder.py
 
 Both read the same archive, mapped and in the page cache, in turn, in one process on one core; medians of the rounds
 count. Seconds are the processor's, so that other programs on the machine disturb little. Each case is checked before

@@ -1,7 +1,7 @@
 """How far off are the benchmark's predictions of training memory? Compares them with what is measured.
 
-    python benchmarks/memory_prediction.py                     # on the CPU: bytes kept by autograd
-    python benchmarks/memory_prediction.py --device cuda:0     # on a GPU: torch's own peak of allocated memory
+    python3 benchmarks/memory_prediction.py                     # on the CPU: bytes kept by autograd
+    python3 benchmarks/memory_prediction.py --device cuda:0     # on a GPU: torch's own peak of allocated memory
 
 A prediction extrapolates from two small steps on the CPU (skeleton_lab/bench/capacity.py). On the CPU it is compared
 with the bytes that autograd holds at a larger batch; on a GPU, its peak with `max_memory_allocated` at the papers'
@@ -88,7 +88,7 @@ def compare(point: Point, device: torch.device) -> dict[str, Any]:
 def markdown(checks: list[dict[str, Any]]) -> str:
     """Return the page of all comparisons."""
     lines = ["# How far off the memory predictions are", "",
-             "Made by `python benchmarks/memory_prediction.py` (on a GPU: `--device cuda:0`). Predicted: a straight "
+             "Made by `python3 benchmarks/memory_prediction.py` (on a GPU: `--device cuda:0`). Predicted: a straight "
              "line through two small steps on the CPU. Measured: on a CPU the bytes that autograd holds after the "
              "forward pass; on a GPU torch's peak of allocated memory over training steps. MB: 10^6 bytes.", "",
              tables.accuracy_text(checks), "",

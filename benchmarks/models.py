@@ -1,8 +1,8 @@
 """Both models against their plain formulations, side by side: step and evaluation time, bytes kept, peak memory.
 
-    python benchmarks/models.py                                # both models, float32 and bfloat16, on the CPU
-    python benchmarks/models.py --models ctrgcn --clips 4 --frames 64 --pairs 5 --precisions fp32
-    python benchmarks/models.py --device cuda --clips 64 --precisions fp32 fp16
+    python3 benchmarks/models.py                                # both models, float32 and bfloat16, on the CPU
+    python3 benchmarks/models.py --models ctrgcn --clips 4 --frames 64 --pairs 5 --precisions fp32
+    python3 benchmarks/models.py --device cuda --clips 64 --precisions fp32 fp16
 
 A ratio is plain over fast, so more is better; medians of interleaved pairs. On a CPU times are CPU time of the
 process, which other work on the machine disturbs less than the clock. Each model runs in a process of its own, and so

@@ -1,6 +1,6 @@
 """Does a packed archive of NTU-60's size open at once and stay small in memory while training reads it?
 
-    python benchmarks/packed_store.py
+    python3 benchmarks/packed_store.py
 
 Writes 56,578 clips of random numbers, as long as NTU RGB+D's recordings (about 80 of 300 frames, every fifth with a
 second body), to a temporary folder: 1.7 GB. Then one process opens it (headers, places and labels), serves every clip

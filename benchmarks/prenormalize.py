@@ -1,6 +1,6 @@
 """How much faster is MS-G3D's pre-normalisation on whole arrays than one joint at a time?
 
-    python benchmarks/prenormalize.py
+    python3 benchmarks/prenormalize.py
 
 Both take the same clips in turn, in one process on one core, and the fastest pass of each counts. Clips are random
 numbers as long as NTU RGB+D's recordings (about 80 of 300 frames, every fourth with a second body). It measures

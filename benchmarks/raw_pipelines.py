@@ -1,6 +1,6 @@
 """How fast, how lean and how well resumed are the ways from raw recordings to training files?
 
-    python benchmarks/raw_pipelines.py
+    python3 benchmarks/raw_pipelines.py
 
 Makes 2,000 procedural recordings (or takes --skeletons) and runs CTR-GCN's pipeline (dataset_tools/
 make_ctrgcn_archives.py) and MS-G3D's (MS-G3D/data_gen/ntu_gendata.py), each command in a process of its own:

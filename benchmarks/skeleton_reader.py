@@ -1,6 +1,6 @@
 """How much faster are raw recordings read, and made into archives, than the straightforward way?
 
-    python benchmarks/skeleton_reader.py
+    python3 benchmarks/skeleton_reader.py
 
 Makes procedural recordings in a temporary folder (or takes --skeletons) and sets the lab beside the plain code in
 `benchmarks/plain_skeletons.py`, alternating, in one run: on a shared machine only the ratios mean something. First the

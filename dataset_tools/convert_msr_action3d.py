@@ -1,6 +1,6 @@
 """MSR-Action3D's skeletons to training files.
 
-    python dataset_tools/convert_msr_action3d.py --input MSRAction3DSkeletonReal3D --output Datasets/msr_action3d.npz
+    python3 dataset_tools/convert_msr_action3d.py --input MSRAction3DSkeletonReal3D --output Datasets/msr_action3d.npz
 
 Reads aAA_sSS_eEE_skeleton3D.txt (20 actions, 10 subjects; the odd subjects train) and writes x_train, y_train, x_test,
 y_test: clips (N, C=3, T, V=20, M=1) float32 in metres, T the longest clip's frames and zeros behind shorter ones, and

@@ -1,6 +1,6 @@
 """NW-UCLA's skeletons to training files.
 
-    python dataset_tools/convert_nw_ucla.py --input CTR-GCN/data/NW-UCLA/all_sqe --output Datasets/nw_ucla.npz
+    python3 dataset_tools/convert_nw_ucla.py --input CTR-GCN/data/NW-UCLA/all_sqe --output Datasets/nw_ucla.npz
 
 Reads aAA_sSS_eEE_vVV.json (10 actions, 3 views; views 1 and 2 train) and writes x_train, y_train, x_test, y_test: clips
 (N, C=3, T, V=20, M=1) float32 in metres, T the longest clip's frames and zeros behind shorter ones, and class indices.

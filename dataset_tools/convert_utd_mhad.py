@@ -1,6 +1,6 @@
 """UTD-MHAD's skeletons to training files.
 
-    python dataset_tools/convert_utd_mhad.py --input Skeleton --output Datasets/utd_mhad.npz
+    python3 dataset_tools/convert_utd_mhad.py --input Skeleton --output Datasets/utd_mhad.npz
 
 Reads aA_sS_tT_skeleton.mat (27 actions, 8 subjects; the odd subjects train) and writes x_train, y_train, x_test,
 y_test: clips (N, C=3, T, V=20, M=1) float32 in metres, T the longest clip's frames and zeros behind shorter ones, and

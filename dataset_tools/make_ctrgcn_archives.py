@@ -1,7 +1,7 @@
 """From NTU RGB+D's official download to the archives that CTR-GCN trains on, all in one go.
 
-    python dataset_tools/make_ctrgcn_archives.py ntu60 --skeletons Datasets/nturgb+d_skeletons
-    python dataset_tools/make_ctrgcn_archives.py ntu120 --skeletons Datasets/nturgb+d_skeletons{,120}
+    python3 dataset_tools/make_ctrgcn_archives.py ntu60 --skeletons Datasets/nturgb+d_skeletons
+    python3 dataset_tools/make_ctrgcn_archives.py ntu120 --skeletons Datasets/nturgb+d_skeletons{,120}
 
 Runs the three steps of CTR-GCN/data/ntu (or ntu120) in turn. Memory stays constant, an interrupted run carries on, and
 a run with nothing to do does nothing. Beside the archives (NTU60: two of 10 GB, NTU120: two of 21 GB) stay raw_data/

@@ -1,7 +1,7 @@
 """Make descriptors of known content for a data set, to try the fusion of a second modality (see docs/fusion.md).
 
     python3 dataset_tools/make_synthetic_descriptors.py --data demo/NTU60_CS_ctrgcn.npz --output demo/informative.h5
-    python3 dataset_tools/make_synthetic_descriptors.py --data demo/NTU60_CS_ctrgcn.npz --output demo/noise.h5 \
+    python3 dataset_tools/make_synthetic_descriptors.py --data demo/NTU60_CS_ctrgcn.npz --output demo/noise.h5 \\
         --kind noise
 
 Informative ones tell in which pair of classes (0 and 1, 2 and 3, ...) a sample is, not which of the two, and under so

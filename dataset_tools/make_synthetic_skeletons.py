@@ -1,6 +1,6 @@
 """Make procedural recordings in NTU RGB+D's raw format: one .skeleton file for each sample.
 
-    python dataset_tools/make_synthetic_skeletons.py --output demo/nturgb+d_skeletons --count 500
+    python3 dataset_tools/make_synthetic_skeletons.py --output demo/nturgb+d_skeletons --count 500
 
 They go through the same commands as the official download (dataset_tools/make_ctrgcn_archives.py, MS-G3D/data_gen), to
 try these without the licensed data. Some show what real ones do: frames in which the sensor has lost everyone, a

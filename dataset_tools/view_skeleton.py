@@ -1,7 +1,7 @@
 """Look at a clip: people in three dimensions, as an animated GIF or a strip of frames (PNG).
 
-    python dataset_tools/view_skeleton.py S001C001P001R001A001.skeleton
-    python dataset_tools/view_skeleton.py NTU60_CS.npz --split test --index 7 --output clip.png
+    python3 dataset_tools/view_skeleton.py S001C001P001R001A001.skeleton
+    python3 dataset_tools/view_skeleton.py NTU60_CS.npz --split test --index 7 --output clip.png
 
 Takes raw recordings, archives, MS-G3D's .npy, and the files of NW-UCLA, Kinetics, UTD-MHAD and MSR-Action3D. The left
 side of a body is blue, its right side red; a second body is drawn with dashes. One sees it as the camera did. Bone and

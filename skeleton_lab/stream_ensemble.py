@@ -45,7 +45,9 @@ def main() -> int:
 def parse_arguments() -> argparse.Namespace:
     """Read the options."""
     parser = argparse.ArgumentParser(
-        description="Fuse the test scores of a model's streams: joint, bone, and their motions.")
+        description="Fuse the test scores of a model's streams: joint, bone, and their motions.",
+        epilog="example: python3 ensemble.py --dataset ntu/xsub --joint-dir ../work_dir/joint --bone-dir "
+               "../work_dir/bone")
     parser.add_argument("--dataset", "--datasets", required=True, choices=[*NTU_ARCHIVES, UCLA],
                         help="the data set tested")
     parser.add_argument("--alpha", type=float, help="weight of bone beside joint, two streams only (default: 1)")

@@ -1,7 +1,7 @@
 """Bones from joints: for each <part>_data_joint.npy of a data set, <part>_data_bone.npy of the same shape beside it.
 
-    cd MS-G3D/data_gen && python gen_bone_data.py --dataset ntu
-    python gen_bone_data.py --dataset own --data-folder ../data/mine --skeleton skeleton_lab.own_skeletons.UTD_MHAD_20
+    cd MS-G3D/data_gen && python3 gen_bone_data.py --dataset ntu
+    python3 gen_bone_data.py --dataset own --data-folder ../data/mine --skeleton skeleton_lab.own_skeletons.UTD_MHAD_20
 
 A bone is a joint minus its neighbour towards the root, in all three channels. Takes constant memory.
 """

@@ -1,6 +1,6 @@
 """Kinetics-Skeleton: from its JSON recordings to MS-G3D's joint files.
 
-    cd MS-G3D/data_gen && python kinetics_gendata.py
+    cd MS-G3D/data_gen && python3 kinetics_gendata.py
 
 Reads kinetics_{val,train}/ and kinetics_{val,train}_label.json under --data_path; writes {val,train}_data_joint.npy and
 _label.pkl, about 34 GB in all. Memory stays constant; run it again after an interruption and it carries on.

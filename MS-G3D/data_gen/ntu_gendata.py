@@ -1,6 +1,6 @@
 """NTU RGB+D 60: from the raw recordings to MS-G3D's joint files, for cross-subject and cross-view.
 
-    cd MS-G3D/data_gen && python ntu_gendata.py
+    cd MS-G3D/data_gen && python3 ntu_gendata.py
 
 Writes <out_folder>/{xsub,xview}/{train,val}_data_joint.npy and _label.pkl, about 10 GB for each of the two. Memory
 stays constant; run it again after an interruption and it carries on. Bones are made by gen_bone_data.py.

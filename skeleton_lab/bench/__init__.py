@@ -9,6 +9,6 @@
     verdict.py     from those answers to comfortable, tight or no
     tables.py      all of it as text, JSON and CSV
 
-`python -m skeleton_lab.bench JOB` runs one job with the model's tree as working directory; `benchmark_models.py` is
+`python3 -m skeleton_lab.bench JOB` runs one job with the model's tree as working directory; `benchmark_models.py` is
 the command for people. Input is random and nothing is learned: loading data is not measured.
 """

@@ -281,7 +281,7 @@ def _append_all(sink: Sink, array: np.ndarray) -> None:
 def conversion_command(path: str | Path) -> str:
     """Return the command line that makes a stored float32 archive of an NTU archive which cannot be mapped."""
     output = Path(path).with_name(f"{Path(path).stem}_ctrgcn.npz")
-    return shlex.join(["python", "convert_ntu60_kaggle_to_ctrgcn.py", "--input", str(path), "--output", str(output)])
+    return shlex.join(["python3", "convert_ntu60_kaggle_to_ctrgcn.py", "--input", str(path), "--output", str(output)])
 
 
 def _unmappable(path: Path, header: ArrayHeader) -> str:

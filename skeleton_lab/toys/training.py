@@ -20,8 +20,8 @@ from tqdm import tqdm
 
 from skeleton_lab.errors import UserError
 from skeleton_lab.toys.sampling import FixedLength
-from skeleton_lab.train.config import device_index, natural, positive, real
 from skeleton_lab.train.device import Precision, choose_device, choose_precision
+from skeleton_lab.train.flags import device_index, natural, positive, real
 
 WEIGHT_DECAY = 0.01
 

@@ -15,7 +15,8 @@ class Flag:
     `convert` turns a command-line word or a YAML scalar into the value and raises ValueError.
     `many` settings take one or more words; `mapping` settings take `key=value,...` tokens that are
     merged over the YAML mapping; `switch` settings need no word (`--half` is `--half true`).
-    `transient` settings steer one invocation and are not written to the saved config.
+    `transient` settings steer one invocation and are not written to the saved config. `metavar` stands for the value
+    in the help (default: the converter's name).
     """
 
     key: str
@@ -27,6 +28,7 @@ class Flag:
     switch: bool = False
     transient: bool = False
     choices: tuple[str, ...] = ()
+    metavar: str = ""
 
 
 @dataclass(frozen=True)

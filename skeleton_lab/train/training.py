@@ -23,7 +23,8 @@ from skeleton_lab.train.checkpoint import (
     save_weights,
     write_torch_file,
 )
-from skeleton_lab.train.config import COMMON_FLAGS, Config
+from skeleton_lab.train.config import Config
+from skeleton_lab.train.flags import COMMON_FLAGS
 from skeleton_lab.train.loop import Means, TrainingDiverged, train_one_epoch
 from skeleton_lab.train.optim import Schedule, make_optimizer, set_learning_rate
 from skeleton_lab.train.record import Record, write_run_report

@@ -67,7 +67,7 @@ def test_deflated_archives_are_read_and_the_remedy_is_named(inspect, tmp_path):
     np.savez_compressed(tmp_path / "a.npz", **kaggle_arrays())
     text = inspect(tmp_path / "a.npz")
     assert "deflated" in text and "layout: kaggle" in text
-    assert f"python convert_ntu60_kaggle_to_ctrgcn.py --input {tmp_path}/a.npz" in text
+    assert f"python3 convert_ntu60_kaggle_to_ctrgcn.py --input {tmp_path}/a.npz" in text
 
 
 def test_npy_and_h5(inspect, tmp_path):

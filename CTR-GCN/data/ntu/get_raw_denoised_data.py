@@ -1,6 +1,6 @@
 """Step 2 of 3: choose the one or two actors of each NTU RGB+D 60 recording.
 
-    cd CTR-GCN/data/ntu && python get_raw_denoised_data.py
+    cd CTR-GCN/data/ntu && python3 get_raw_denoised_data.py
 
 Reads raw_data/ and writes denoised_data/. Then run seq_transformation.py.
 An interrupted run carries on. All three steps at once: dataset_tools/make_ctrgcn_archives.py.

@@ -1,6 +1,6 @@
 """Step 3 of 3: write the NTU RGB+D 60 archives that the configurations train on.
 
-    cd CTR-GCN/data/ntu && python seq_transformation.py
+    cd CTR-GCN/data/ntu && python3 seq_transformation.py
 
 Reads denoised_data/ and writes NTU60_CS.npz and NTU60_CV.npz, about 10 GB each.
 An interrupted run carries on. All three steps at once: dataset_tools/make_ctrgcn_archives.py.

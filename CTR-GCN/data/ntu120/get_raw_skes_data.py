@@ -1,6 +1,6 @@
 """Step 1 of 3: read NTU RGB+D 120's raw recordings and gather their bodies.
 
-    cd CTR-GCN/data/ntu120 && python get_raw_skes_data.py
+    cd CTR-GCN/data/ntu120 && python3 get_raw_skes_data.py
 
 Reads the .skeleton files of the official download and writes raw_data/: bodies by id, frame counts, dropped frames,
 skipped recordings. Then run get_raw_denoised_data.py.

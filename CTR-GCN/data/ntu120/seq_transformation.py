@@ -1,6 +1,6 @@
 """Step 3 of 3: write the NTU RGB+D 120 archives that the configurations train on.
 
-    cd CTR-GCN/data/ntu120 && python seq_transformation.py
+    cd CTR-GCN/data/ntu120 && python3 seq_transformation.py
 
 Reads denoised_data/ and writes NTU120_CSet.npz and NTU120_CSub.npz, about 21 GB each.
 An interrupted run carries on. All three steps at once: dataset_tools/make_ctrgcn_archives.py.

@@ -108,7 +108,7 @@ def test_map_of_nothing(tmp_path):
 def test_deflated_archives_are_refused_with_the_command_that_unpacks_them(tmp_path):
     np.savez_compressed(tmp_path / "my clips.npz", x_train=X, other=X)
     line = complaint(archive.map_array, tmp_path / "my clips.npz", "x_train")
-    assert (f"python convert_ntu60_kaggle_to_ctrgcn.py --input '{tmp_path}/my clips.npz' "
+    assert (f"python3 convert_ntu60_kaggle_to_ctrgcn.py --input '{tmp_path}/my clips.npz' "
             f"--output '{tmp_path}/my clips_ctrgcn.npz'") in line
     assert "numpy.savez" in complaint(archive.map_array, tmp_path / "my clips.npz", "other")
 

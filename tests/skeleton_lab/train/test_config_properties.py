@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from skeleton_lab.errors import UserError
 from skeleton_lab.train import config as parser
-from skeleton_lab.train.config import COMMON_FLAGS, read_config, save_config
+from skeleton_lab.train.config import read_config, save_config
+from skeleton_lab.train.flags import COMMON_FLAGS
 from skeleton_lab.train.literals import parse_assignments
 from skeleton_lab.train.spec import Flag, TreeSpec
 
