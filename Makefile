@@ -6,8 +6,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 RUN    := $(VENV)/bin/python
 READY  := $(VENV)/.ready
-# Two test processes with one compute thread each are faster than one with two.
-TEST   := OMP_NUM_THREADS=1 $(RUN) -m pytest tests -n 2 --dist loadfile
+# Three test processes with one compute thread each suit two cores: many tests wait for processes of their own.
+TEST   := OMP_NUM_THREADS=1 $(RUN) -m pytest tests -n 3 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test coverage images smoke-images lint clean
@@ -31,7 +31,7 @@ test: $(READY)  ## Run the test suite
 
 coverage: $(READY)  ## Run the test suite and list the lines and branches of skeleton_lab/ that it does not reach
 	$(RUN) -m coverage erase
-	OMP_NUM_THREADS=1 $(RUN) -m coverage run -m pytest tests -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(RUN) -m coverage run -m pytest tests -n 3 --dist loadfile
 	$(RUN) -m coverage combine --quiet
 	$(RUN) -m coverage report --show-missing
 

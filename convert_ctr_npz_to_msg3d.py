@@ -27,7 +27,6 @@ from tqdm import tqdm
 
 from skeleton_lab.data import archive, layouts
 from skeleton_lab.data.bones import joints_to_bones, write_bone
-from skeleton_lab.data.clips import resize_valid
 from skeleton_lab.data.labels import read_labels, write_labels
 from skeleton_lab.data.prenormalize import pre_normalize
 from skeleton_lab.errors import UserError, run_command
@@ -74,6 +73,8 @@ class Part:
                     layouts.require_finite(clip, self.source.path, self.source.split, row)
             frames = layouts.as_frames(block, self.source.layout)
             if self.num_frames:
+                from skeleton_lab.data.clips import resize_valid  # loads PyTorch, which nothing else here needs
+
                 frames = resize_valid(frames, self.num_frames)
             clips = np.ascontiguousarray(frames.transpose(0, 4, 1, 3, 2), np.float32)  # -> (n, C, T, V, M)
             yield pre_normalize(clips) if self.pre_normalize else clips

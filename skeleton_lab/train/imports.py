@@ -11,9 +11,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-from torch.utils.data import Dataset
-
 from skeleton_lab.errors import UserError, suggest
 
 
@@ -62,6 +59,9 @@ def _refuse_foreign(target: Any, dotted: str) -> None:
     """
     if not callable(target):
         raise UserError(f"'{dotted}' is a {type(target).__name__}, which cannot be called; name a class or a function")
+    from torch import nn  # here, since tools that only look up a skeleton have no use for it
+    from torch.utils.data import Dataset
+
     if isinstance(target, type) and issubclass(target, nn.Module | Dataset):
         return
     if _is_installed(dotted) or _is_installed(getattr(target, "__module__", None)):

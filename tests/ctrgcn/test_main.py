@@ -157,12 +157,20 @@ def test_weights_of_another_architecture_name_keys(trained, archives, run_script
     assert done.returncode == 2 and "l1.gcn1.alpha" in done.stderr and done.stderr.count("\n") == 1
 
 
+@pytest.fixture(scope="module")
+def untouched(archives, tmp_path_factory):
+    """Work directory of three epochs in one go, the clips loaded in the main process."""
+    folder = tmp_path_factory.mktemp("untouched")
+    done = subprocess.run([sys.executable, "main.py", *flags(archives[0], "--num-epoch", "3"), "--work-dir",
+                           str(folder)], cwd=TREE, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
 @pytest.mark.parametrize("workers", ["1", "4"])
-def test_killed_and_resumed_it_ends_in_the_same_weights(archives, run_script, tmp_path, workers):
-    """SIGKILL in the middle of the second epoch; the untouched run loads in the main process."""
+def test_killed_and_resumed_it_ends_in_the_same_weights(archives, untouched, run_script, tmp_path, workers):
+    """SIGKILL in the middle of the second epoch."""
     words = flags(archives[0], "--num-epoch", "3")
-    untouched = run_script("main.py", *words, "--work-dir", tmp_path / "untouched", cwd=TREE)
-    assert untouched.returncode == 0, untouched.stderr
     command = [sys.executable, "main.py", *map(str, words), "--num-worker", workers, "--work-dir", str(tmp_path / "w")]
     process = subprocess.Popen(command, cwd=TREE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                                start_new_session=True)
@@ -175,5 +183,5 @@ def test_killed_and_resumed_it_ends_in_the_same_weights(archives, run_script, tm
     assert not (tmp_path / "w" / "runs-3-6.pt").exists()
     resumed = run_script("main.py", *words, "--num-worker", workers, "--resume", "--work-dir", tmp_path / "w", cwd=TREE)
     assert resumed.returncode == 0 and "Resuming in epoch 2" in resumed.stdout, resumed.stderr
-    first, second = (torch.load(tmp_path / name / "runs-3-6.pt", weights_only=True) for name in ("untouched", "w"))
+    first, second = (torch.load(folder / "runs-3-6.pt", weights_only=True) for folder in (untouched, tmp_path / "w"))
     assert all(torch.equal(first[key], second[key]) for key in first)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skeleton_lab.errors import UserError
-from skeleton_lab.train import config as parser
+from skeleton_lab.train import flags
 from skeleton_lab.train.config import read_config, save_config
 from skeleton_lab.train.flags import COMMON_FLAGS
 from skeleton_lab.train.literals import parse_assignments
@@ -25,8 +26,8 @@ SCALARS = st.none() | st.booleans() | st.integers(-10**12, 10**12) | FINITE | st
 VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
                       max_leaves=6)
 MAPPINGS = st.dictionaries(KEYS, VALUES, max_size=4)
-BY_TYPE = {parser.boolean: st.booleans(), parser.natural: st.integers(0, 10**9), parser.positive: st.integers(1, 10**9),
-           parser.real: st.floats(0, 1e9), parser.text: WORDS, parser.device_index: st.integers(0, 9) | st.just("cpu")}
+BY_TYPE = {flags.boolean: st.booleans(), flags.natural: st.integers(0, 10**9), flags.positive: st.integers(1, 10**9),
+           flags.real: st.floats(0, 1e9), flags.text: WORDS, flags.device_index: st.integers(0, 9) | st.just("cpu")}
 # Settings that other settings or the machine restrict are left at their defaults.
 LEFT_OUT = {"config", "resume", "overwrite", "forward_batch_size", "descriptors", "fusion", "device",
             "sync_bn", "compile"}
@@ -73,7 +74,7 @@ def test_a_saved_config_reads_back_the_same(chosen):
     assert {key: first[key] for key in chosen} == chosen
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "config.yaml"
-        save_config(parser.argparse.Namespace(**first), SPEC, path)
+        save_config(argparse.Namespace(**first), SPEC, path)
         assert {**vars(read_config(SPEC, ["--config", str(path)])), "config": None} == first
 
 
