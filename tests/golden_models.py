@@ -19,6 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from skeleton_lab.export.plain import plain_inference
+
 GOLDEN = Path(__file__).resolve().parent / "golden"
 SGD_OPTIONS = {"lr": 0.01, "momentum": 0.9, "nesterov": True, "weight_decay": 4e-4}
 FIRST_SGD_SEED = 100
@@ -172,3 +174,16 @@ def check_float32_training_logits(model: nn.Module, golden: Golden) -> None:
     """Logits of a filled float32 model in training mode."""
     model.train()
     assert_close(model(golden.clips().float()).detach(), golden.figures["train_logits"], 1e-5)
+
+
+def check_plain_inference(model: nn.Module, golden: Golden, replaced: set[str]) -> None:
+    """The model as standard operators, which is what is exported, has the published logits.
+
+    `replaced` names the classes that must be gone.
+    """
+    plain = plain_inference(model)
+    with torch.no_grad():
+        assert_close(plain(golden.clips()), golden.figures["eval_logits"], 1e-8)
+        short = golden.clips()[:1, :, :7]  # an odd length, which strides do not divide
+        assert_close(plain(short), model.eval()(short), 1e-8)
+    assert not {type(part).__name__ for part in plain.modules()} & replaced

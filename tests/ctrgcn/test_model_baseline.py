@@ -1,4 +1,4 @@
-"""The baseline: the published model's keys, outputs, gradients and initialisation."""
+"""The baseline beyond the golden figures: sizes, options, initialisation, refusals."""
 
 from __future__ import annotations
 
@@ -8,38 +8,6 @@ import pytest
 import torch
 
 from skeleton_lab.errors import UserError
-from tests import golden_models
-from tests.golden_models import fill_golden, load_golden
-
-
-@pytest.fixture(scope="module")
-def golden():
-    return load_golden("baseline_ntu")
-
-
-def build(tree, golden):
-    """The golden model, filled, float64."""
-    return fill_golden(tree.load(golden.model)(**golden.model_args).double())
-
-
-def test_structure(tree, golden):
-    golden_models.check_structure(build(tree, golden), golden)
-
-
-def test_eval_logits(tree, golden):
-    golden_models.check_eval_logits(build(tree, golden), golden)
-
-
-def test_training_pass(tree, golden):
-    golden_models.check_training_pass(build(tree, golden), golden)
-
-
-def test_sgd_losses(tree, golden):
-    golden_models.check_sgd_losses(build(tree, golden), golden)
-
-
-def test_float32_training_logits(tree, golden):
-    golden_models.check_float32_training_logits(build(tree, golden).float(), golden)
 
 
 @pytest.mark.parametrize(("arguments", "expected"), [

@@ -7,7 +7,7 @@ import pickle
 import numpy as np
 import pytest
 
-from skeleton_lab.data.labels import write_labels
+from tests.msg3d.clip_files import make_place, numbered
 from tests.ranks import run_ranks
 from tests.several import assert_synchronised, largest_difference, run_main
 from tests.trees import ROOT
@@ -22,14 +22,7 @@ NUM_TRAIN, NUM_VAL, NUM_FRAMES = 4, 5, 6  # tests in batches of 2, the last of o
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """A working folder with data/ntu/xsub as the configs name it."""
-    folder = tmp_path_factory.mktemp("msg3d")
-    data = folder / "data" / "ntu" / "xsub"
-    data.mkdir(parents=True)
-    rng = np.random.default_rng(0)
-    for part, count in (("train", NUM_TRAIN), ("val", NUM_VAL)):
-        np.save(data / f"{part}_data_joint.npy", rng.normal(size=(count, 3, NUM_FRAMES, 25, 2)).astype(np.float32))
-        write_labels(data / f"{part}_label.pkl", [f"{part}{i}" for i in range(count)], [7 * i for i in range(count)])
-    return folder
+    return make_place(tmp_path_factory.mktemp("msg3d"), numbered(train=NUM_TRAIN, val=NUM_VAL), NUM_FRAMES)
 
 
 def command(config, work_dir, *more):

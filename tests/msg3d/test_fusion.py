@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from skeleton_lab.data.labels import write_labels
 from skeleton_lab.fusion import DescribedClips, fused
+from tests.msg3d.clip_files import make_place
 from tests.several import run_main
 from tests.trees import ROOT
 
@@ -36,16 +36,11 @@ def test_features_and_classifier_are_the_model(tree, memory_friendly):
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """A working folder with data/ntu/xsub as the configs name it, and descriptors.h5."""
-    folder = tmp_path_factory.mktemp("msg3d")
-    data = folder / "data" / "ntu" / "xsub"
-    data.mkdir(parents=True)
+    folder = make_place(tmp_path_factory.mktemp("msg3d"), NAMES, 6)
     rng = np.random.default_rng(0)
     with h5py.File(folder / "descriptors.h5", "w") as file:
-        for part, names in NAMES.items():
-            np.save(data / f"{part}_data_joint.npy", rng.normal(size=(len(names), 3, 6, 25, 2)).astype(np.float32))
-            write_labels(data / f"{part}_label.pkl", names, [7 * i for i in range(len(names))])
-            for name in names:  # less the suffix that the label files have
-                file[name.removesuffix(".skeleton")] = rng.normal(size=(2, WIDTH)).astype(np.float16)
+        for name in (*NAMES["train"], *NAMES["val"]):  # less the suffix that the label files have
+            file[name.removesuffix(".skeleton")] = rng.normal(size=(2, WIDTH)).astype(np.float16)
     return folder
 
 

@@ -16,10 +16,10 @@ import torch
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from skeleton_lab.data.labels import write_labels
 from skeleton_lab.errors import run_command
 from skeleton_lab.train.config import read_config
 from skeleton_lab.train.run import run
+from tests.msg3d.clip_files import make_place, numbered
 from tests.trees import ROOT
 
 TREE = ROOT / "MS-G3D"
@@ -33,16 +33,8 @@ NUM_TRAIN, NUM_VAL, NUM_FRAMES = 5, 4, 6  # one training batch of two chunks, tw
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """A working folder with data/ntu/xsub as the configs name it: five training and four test clips of six frames."""
-    folder = tmp_path_factory.mktemp("msg3d")
-    data = folder / "data" / "ntu" / "xsub"
-    data.mkdir(parents=True)
-    rng = np.random.default_rng(0)
-    for part, count in (("train", NUM_TRAIN), ("val", NUM_VAL)):
-        for stream in ("joint", "bone"):
-            clips = rng.normal(size=(count, 3, NUM_FRAMES, 25, 2)).astype(np.float32)
-            np.save(data / f"{part}_data_{stream}.npy", clips)
-        write_labels(data / f"{part}_label.pkl", [f"{part}{i}" for i in range(count)], [7 * i for i in range(count)])
-    return folder
+    return make_place(tmp_path_factory.mktemp("msg3d"), numbered(train=NUM_TRAIN, val=NUM_VAL), NUM_FRAMES,
+                      ("joint", "bone"))
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from skeleton_lab.errors import UserError
 from tests.golden_models import (
     check_eval_logits,
     check_float32_training_logits,
+    check_plain_inference,
     check_sgd_losses,
     check_structure,
     check_training_pass,
@@ -93,6 +94,10 @@ def arithmetic_tensor(key, shape, position):
     if part == "weight":
         return 1 + 0.4 * u
     return 0.2 * u  # biases and running means
+
+
+def test_as_standard_operators(filled, golden):
+    check_plain_inference(filled, golden, {"MultiWindowG3D", "MultiScaleGraphConv", "TemporalRowsConv"})
 
 
 @pytest.mark.parametrize(("overrides", "first", "second", "total"), [
