@@ -12,7 +12,8 @@ from skeleton_lab.train.mishaps import told
 from skeleton_lab.train.setup import build_model, set_up
 from skeleton_lab.train.spec import TreeSpec
 from skeleton_lab.train.testing import run_test
-from skeleton_lab.train.training import run_training, two_file_source
+from skeleton_lab.train.training import run_training
+from skeleton_lab.train.two_files import checkpoint_source
 from skeleton_lab.train.workdir import WorkDir
 
 
@@ -53,6 +54,6 @@ def _make_ready(work_dir: WorkDir, config: Config, spec: TreeSpec) -> None:
     if config.overwrite:
         checkpoints = (spec.checkpoint_file or "").format(epoch="*", step="*", forward_batch_size="*")
         work_dir.clear_training(tuple(filter(None, (weights, checkpoints))), spec.log_directory)
-    elif not (config.resume or two_file_source(config)) and work_dir.holds_training(weights):
+    elif not (config.resume or checkpoint_source(config)) and work_dir.holds_training(weights):
         raise UserError(f"{work_dir.path}: holds a training already; go on with --resume, delete it with --overwrite, "
                         "or choose another --work-dir")

@@ -15,15 +15,7 @@ from skeleton_lab.errors import UserError
 from skeleton_lab.metrics import top_k_accuracy
 from skeleton_lab.train import report
 from skeleton_lab.train.batches import SeededFetch, generator_states, restore_generators
-from skeleton_lab.train.checkpoint import (
-    load_state,
-    load_weights,
-    read_torch_file,
-    save_state,
-    save_weights,
-    write_torch_file,
-)
-from skeleton_lab.train.config import Config
+from skeleton_lab.train.checkpoint import load_state, load_weights, save_state, save_weights
 from skeleton_lab.train.flags import COMMON_FLAGS
 from skeleton_lab.train.loop import Means, TrainingDiverged, train_one_epoch
 from skeleton_lab.train.optim import Schedule, make_optimizer, set_learning_rate
@@ -31,6 +23,13 @@ from skeleton_lab.train.record import Record, write_run_report
 from skeleton_lab.train.setup import Setup, copy_sources, is_debug, open_part
 from skeleton_lab.train.signals import StopRequest
 from skeleton_lab.train.testing import Outputs, compute_for, evaluate_part, progress_of
+from skeleton_lab.train.two_files import (
+    checkpoint_source,
+    optimizer_source,
+    read_checkpoint,
+    read_optimizer,
+    write_checkpoint,
+)
 from skeleton_lab.train.workdir import BEST_WEIGHTS, DIVERGED_BATCH, PREDICTIONS
 
 # Settings that may change between a run and its resumption without making it another run.
@@ -49,11 +48,6 @@ def run_training(setup: Setup) -> int:
         finally:
             training.close()
         return training.exit_status
-
-
-def two_file_source(config: Config) -> str | None:
-    """Return the file that a tree's flag `--checkpoint` names, if it has that flag and it was given."""
-    return getattr(config, "checkpoint", None)
 
 
 class Training:
@@ -92,10 +86,7 @@ class Training:
         else:
             if config.resume:
                 self.work_dir.log("No training state here yet: starting from the beginning.")
-            if checkpoint := two_file_source(config):
-                self._restore_two_file_checkpoint(checkpoint)
-            if getattr(config, "optimizer_states", None):
-                self._restore_optimizer(config.optimizer_states)
+            self._restore_two_files()
         self.writers = self._open_writers()
         self.record = Record(setup, "train", resumed=state is not None)
 
@@ -187,7 +178,9 @@ class Training:
             return
         save_weights(self.setup.model, self.work_dir.path / self._weights_name(number, self.step))
         if self.spec.checkpoint_file:
-            self._save_two_file_checkpoint(number)
+            name = self.spec.checkpoint_file.format(epoch=number, step=self.step,
+                                                    forward_batch_size=config.forward_batch_size)
+            write_checkpoint(self.work_dir.path / name, self.optimizer, self.schedule, number)
 
     def _weights_name(self, epoch: int, step: int) -> str:
         pattern = Path(self.spec.weights_file)
@@ -304,45 +297,17 @@ class Training:
     def _settings(self) -> dict[str, Any]:
         return {key: value for key, value in vars(self.config).items() if key not in _FREE_TO_CHANGE}
 
-    def _save_two_file_checkpoint(self, number: int) -> None:
-        """Write optimiser and schedule in the form that upstream's `--checkpoint` reads."""
-        assert self.spec.checkpoint_file is not None
-        lr = self.schedule.learning_rate(number)
-        groups = self.optimizer.state_dict()
-        for group in groups["param_groups"]:
-            group["lr"], group["initial_lr"] = lr, self.config.base_lr
-        schedule = {"milestones": dict.fromkeys(self.config.step, 1), "gamma": self.config.lr_decay_rate,
-                    "base_lrs": [self.config.base_lr], "last_epoch": number, "_step_count": number + 1,
-                    "_last_lr": [lr]}
-        name = self.spec.checkpoint_file.format(epoch=number, step=self.step,
-                                                forward_batch_size=self.config.forward_batch_size)
-        write_torch_file(self.work_dir.path / name, {"epoch": number, "optimizer_states": groups,
-                                                     "lr_scheduler_states": schedule})
-
-    def _restore_two_file_checkpoint(self, path: str) -> None:
-        """Take optimiser and schedule from upstream's or our `--checkpoint` file."""
-        checkpoint = read_torch_file(path)
-        try:
-            self.optimizer.load_state_dict(checkpoint["optimizer_states"])
-            schedule = checkpoint["lr_scheduler_states"]
-            self.schedule = Schedule(schedule["base_lrs"][0], 0, sorted(schedule["milestones"]), schedule["gamma"])
+    def _restore_two_files(self) -> None:
+        """Take what `--checkpoint` or `--optimizer-states` name, where they are given."""
+        if path := checkpoint_source(self.config):
+            self.schedule, epoch = read_checkpoint(path, self.optimizer)
             if not self.config.start_epoch:
-                self.epoch = int(checkpoint["epoch"])
+                self.epoch = epoch
                 self.step = self.epoch * len(self.train_part.batches)
-        except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise UserError(f"{path}: not a checkpoint of this model ({error}); give the file that stands in "
-                            "checkpoints/ beside the weights") from None
-        self.work_dir.log(f"Optimiser and schedule from {path}: epoch {self.epoch + 1} is next.")
-
-    def _restore_optimizer(self, path: str) -> None:
-        """Take the optimiser alone from such a file, or from one that holds its state dict only."""
-        content = read_torch_file(path)
-        try:
-            self.optimizer.load_state_dict(content.get("optimizer_states", content))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise UserError(f"{path}: not the state of this model's optimiser ({error}); give a file of checkpoints/, "
-                            "and the --optimizer it was made with") from None
-        self.work_dir.log(f"Optimiser from {path}.")
+            self.work_dir.log(f"Optimiser and schedule from {path}: epoch {self.epoch + 1} is next.")
+        if path := optimizer_source(self.config):
+            read_optimizer(path, self.optimizer)
+            self.work_dir.log(f"Optimiser from {path}.")
 
     # -- words ---------------------------------------------------------------------------------------
 
