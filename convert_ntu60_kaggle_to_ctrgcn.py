@@ -28,6 +28,7 @@ import numpy as np
 
 from skeleton_lab.data import conversion, layouts
 from skeleton_lab.errors import UserError, run_command
+from skeleton_lab.files import size_text
 
 
 def main() -> None:
@@ -57,7 +58,7 @@ def main() -> None:
         return
     empty_clips = conversion.convert(headers, labels, output)
     report(headers, labels, empty_clips)
-    print(f"wrote {output} ({output.stat().st_size / 1e9:.2f} GB)")
+    print(f"wrote {output} ({size_text(output.stat().st_size)})")
 
 
 def read_options() -> argparse.Namespace:

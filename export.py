@@ -20,6 +20,7 @@ sys.path.insert(0, str(ROOT))
 from skeleton_lab.errors import UserError, run_command
 from skeleton_lab.export.export import TOLERANCE, example_for, export
 from skeleton_lab.export.formats import LEAST_FRAMES, ONNX, TORCH_EXPORT, require
+from skeleton_lab.files import size_text
 from skeleton_lab.trained import add_options, open_chosen
 
 OTHER = {ONNX: "onnxruntime", TORCH_EXPORT: "torch.export.load"}
@@ -32,7 +33,7 @@ def main() -> None:
         raise UserError(f"{options.output}: exists; choose another --output, or replace it with --overwrite")
     trained = open_chosen(options)
     example, found = export(trained, example_for(trained, options.frames), options.format, options.output)
-    print(f"{options.output}: {options.output.stat().st_size / 1e6:.1f} MB, {trained.config.model} with the weights of "
+    print(f"{options.output}: {size_text(options.output.stat().st_size)}, {trained.config.model} with the weights of "
           f"{trained.weights}")
     length = "T" if example.open_frames else f"T = {example.frames}"
     free = f"N and T ({LEAST_FRAMES} or more) are" if example.open_frames else "N is"

@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from skeleton_lab.data import archive, layouts
 from skeleton_lab.errors import UserError, run_command
+from skeleton_lab.files import size_text
 
 DEFAULT_PATH = Path("/workspace/CTR-GCN/data/ntu/NTU60_CS.npz")
 SHOWN_PROBLEMS = 20
@@ -127,9 +128,9 @@ def bad_clips(path: Path, headers: dict[str, archive.ArrayHeader]) -> list[str]:
 
 
 def print_report(report: dict, unrecognised: str) -> None:
-    print(f"{report['path']}: .{report['kind']}, {human(report['file_bytes'])}\n")
+    print(f"{report['path']}: .{report['kind']}, {size_text(report['file_bytes'])}\n")
     rows = [("array", "shape", "dtype", "size", "storage")]
-    rows += [(a["key"] or "(unnamed)", str(tuple(a["shape"])), a["dtype"], human(a["bytes"]), a["storage"])
+    rows += [(a["key"] or "(unnamed)", str(tuple(a["shape"])), a["dtype"], size_text(a["bytes"]), a["storage"])
              for a in report["arrays"]]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
@@ -141,7 +142,8 @@ def print_report(report: dict, unrecognised: str) -> None:
     for split, found in report["splits"].items():
         classes = f", {found['num_classes']} classes" if found["num_classes"] else ""
         counts = found.get("clips_per_class")
-        balance = f" of {min(counts)} to {max(counts)} clips" if counts else ""
+        least, most = (min(counts), max(counts)) if counts else (0, 0)
+        balance = f" of {least} to {most} clips" if most > least else f" of {most} clips each" if counts else ""
         print(f"{split}: {found['num_clips']} clips of {found['num_frames']} frames, labels: {found['label_form']}"
               f"{classes}{balance}")
     if report["splits"] and any(a["storage"] == "deflated" for a in report["arrays"]):
@@ -155,15 +157,6 @@ def print_problems(problems: list[str], checked: bool) -> None:
         print(f"... and {len(problems) - SHOWN_PROBLEMS} more")
     if checked and not problems:
         print("checked all data: no problems")
-
-
-def human(size: float) -> str:
-    """Return a size in bytes for people: 7.22 GB."""
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:.2f} GB"
 
 
 if __name__ == "__main__":

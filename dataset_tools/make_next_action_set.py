@@ -27,6 +27,7 @@ from skeleton_lab.data.layouts import FRAME_VALUES, NUM_BODIES, NUM_COORDINATES,
 from skeleton_lab.data.next_action import Chain, concatenate
 from skeleton_lab.data.ntu import NTU60, SampleName
 from skeleton_lab.errors import UserError, run_command
+from skeleton_lab.files import size_text
 
 CENTRE_JOINT = 1  # the middle of the spine
 BLOCK_CLIPS = 64
@@ -138,7 +139,7 @@ def report(test: list[Sequence], chain: Chain, options: argparse.Namespace) -> N
                  for sequence in test]
         print(f"best possible without the last action shown: {100 * chain.best_accuracy(2):.1f} % (on this test: "
               f"{100 * np.mean(blind):.1f} %)")
-    print(f"wrote {options.output} ({options.output.stat().st_size / 1e6:.0f} MB)")
+    print(f"wrote {options.output} ({size_text(options.output.stat().st_size)})")
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from skeleton_lab.data.archive import NpzWriter
 from skeleton_lab.data.layouts import FRAME_VALUES, NUM_BODIES, NUM_COORDINATES, NUM_JOINTS
 from skeleton_lab.data.ntu import NTU60, SampleName
 from skeleton_lab.errors import UserError, run_command
+from skeleton_lab.files import size_text
 
 CENTRE_JOINT = 1  # the middle of the spine
 BLOCK_CLIPS = 64
@@ -47,7 +48,7 @@ def main() -> None:
     for part, samples in parts.items():
         print(f"{part}: {len(samples)} clips of {options.classes} actions by "
               f"{len({sample.performer for sample in samples})} subjects")
-    print(f"wrote {options.output} ({options.output.stat().st_size / 1e6:.0f} MB)")
+    print(f"wrote {options.output} ({size_text(options.output.stat().st_size)})")
 
 
 def read_options() -> argparse.Namespace:

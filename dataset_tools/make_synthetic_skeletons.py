@@ -25,7 +25,7 @@ from skeleton_lab.data.preparation import add_jobs_option
 from skeleton_lab.data.skeleton_file import Recording, format_recording
 from skeleton_lab.data.workers import Crew, advance
 from skeleton_lab.errors import UserError, run_command
-from skeleton_lab.files import write_text
+from skeleton_lab.files import size_text, write_text
 
 FIRST_BODY_ID = 72057594037927936
 TRACKED = 2
@@ -52,7 +52,7 @@ def main() -> None:
              for sample in choose_samples(options.count, options.classes)]
     with Crew(options.jobs) as crew, tqdm(total=len(tasks), unit="file") as progress:
         num_bytes = sum(crew.run(write_one, tasks, progress))
-    print(f"wrote {len(tasks):,} recordings ({num_bytes / 1e6:,.0f} MB) to {options.output}")
+    print(f"wrote {len(tasks):,} recordings ({size_text(num_bytes)}) to {options.output}")
 
 
 def choose_samples(count: int, num_classes: int) -> list[SampleName]:

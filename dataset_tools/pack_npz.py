@@ -23,6 +23,7 @@ from skeleton_lab.data import archive, layouts
 from skeleton_lab.data.layouts import NUM_BODIES, SplitHeader
 from skeleton_lab.data.packed import ABSENT, ROW_VALUES, is_packed, occupancy
 from skeleton_lab.errors import UserError, run_command
+from skeleton_lab.files import size_text
 
 
 def main() -> None:
@@ -47,7 +48,7 @@ def main() -> None:
         two_bodies = (places[:, 1:] != ABSENT).all(axis=1).mean()
         print(f"{header.split}: {len(places)} clips of {places[:, 0].mean():.1f} frames on average (of "
               f"{header.num_frames}), {two_bodies:.0%} with two bodies")
-    print(f"wrote {output} ({output.stat().st_size / 1e9:.2f} GB of {source.stat().st_size / 1e9:.2f} GB)")
+    print(f"wrote {output} ({size_text(output.stat().st_size)} of {size_text(source.stat().st_size)})")
 
 
 def read_options() -> argparse.Namespace:

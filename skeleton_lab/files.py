@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: written beside their target, then moved into place."""
+"""Files that are either whole or absent: written beside their target, then moved into place; and their sizes."""
 
 from __future__ import annotations
 
@@ -126,3 +126,12 @@ def write_bytes(path: str | Path, content: bytes | memoryview) -> None:
     """Write `content` to `path`, atomically."""
     with replacing(path) as temporary:
         temporary.write_bytes(content)
+
+
+def size_text(num_bytes: float) -> str:
+    """Return a size for people, in powers of 1000: 7.22 GB."""
+    for unit in ("B", "kB", "MB"):
+        if num_bytes < 1000:
+            return f"{num_bytes:.3g} {unit}"
+        num_bytes /= 1000
+    return f"{num_bytes:.2f} GB"

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from skeleton_lab.data import archive, layouts
 from skeleton_lab.data.layouts import CLASS_INDEX, CONVERTED, FRAME_VALUES, SplitHeader
 from skeleton_lab.errors import UserError
+from skeleton_lab.files import size_text
 
 SAMPLED_CLIPS = 16
 
@@ -110,5 +111,5 @@ def _require_space(headers: Sequence[SplitHeader], output: Path) -> None:
     folder = next(parent for parent in output.resolve().parents if parent.exists())
     free = shutil.disk_usage(folder).free
     if free < needed:
-        raise UserError(f"{output}: needs {needed / 1e9:.1f} GB and {folder} has {free / 1e9:.1f} GB free; make room, "
+        raise UserError(f"{output}: needs {size_text(needed)} and {folder} has {size_text(free)} free; make room, "
                         "or write to another disk")

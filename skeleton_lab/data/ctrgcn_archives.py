@@ -25,7 +25,7 @@ from skeleton_lab.data.ntu import NTU60, NTU120, Protocol, SampleName, parse_nam
 from skeleton_lab.data.pieces import PieceFolder, fingerprint
 from skeleton_lab.data.workers import Crew
 from skeleton_lab.errors import UserError
-from skeleton_lab.files import write_text
+from skeleton_lab.files import size_text, write_text
 
 # In the order in which they are written.
 ARCHIVES = {NTU60.name: (("NTU60_CS.npz", "xsub"), ("NTU60_CV.npz", "xview")),
@@ -82,8 +82,8 @@ def write_archives(plan: Preparation, crew: Crew) -> list[ArchivePlan]:
             leftover.unlink(missing_ok=True)
     needed, free = sum(entry.num_bytes for entry in todo), shutil.disk_usage(plan.folder).free
     if needed > free:
-        raise UserError(f"{plan.folder}: {' and '.join(entry.path.name for entry in todo)} need {needed / 1e9:.1f} GB, "
-                        f"{free / 1e9:.1f} GB are free; make room or choose another place")
+        raise UserError(f"{plan.folder}: {' and '.join(entry.path.name for entry in todo)} need {size_text(needed)}, "
+                        f"{size_text(free)} are free; make room or choose another place")
     with tqdm(total=sum(entry.num_rows for entry in todo), unit="row", desc="archives") as progress:
         for written in crew.run(_write_archive, todo, progress):
             _mark_done(plan, written)

@@ -24,6 +24,7 @@ from skeleton_lab.data.preparation import NothingToSee, Skipped, Summary
 from skeleton_lab.data.row_file import RowFile
 from skeleton_lab.data.workers import Crew
 from skeleton_lab.errors import UserError
+from skeleton_lab.files import size_text
 
 WORK = ".gendata"  # in the output folder, until all is done
 
@@ -193,7 +194,7 @@ def _make_room(plan: Generation, files: Sequence[RowFile]) -> None:
     needed = sum(file.num_bytes for file in files if not file.partial.exists())
     free = shutil.disk_usage(folder).free
     if needed > free:
-        raise UserError(f"{folder.parent}: {needed / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free; make room "
+        raise UserError(f"{folder.parent}: {size_text(needed)} are needed, {size_text(free)} are free; make room "
                         "or choose another place")
 
 

@@ -136,7 +136,7 @@ def test_too_little_room_is_said_before_writing(tmp_path: Path, recordings: Path
                                                 monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
-    with pytest.raises(UserError, match="GB are needed"):
+    with pytest.raises(UserError, match="B are needed, 1 kB are free"):
         generate_ntu(NTU60, [recordings], None, tmp_path / "ntu", Crew(1))
 
 

@@ -192,7 +192,7 @@ def test_too_little_room_is_said_before_writing(tmp_path: Path, recordings: Path
     denoise(plan, Crew(1))
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
-    with pytest.raises(UserError, match=r"NTU60_CS\.npz and NTU60_CV\.npz need 0\.0 GB"):
+    with pytest.raises(UserError, match=r"NTU60_CS\.npz and NTU60_CV\.npz need 550 kB, 1 kB are free"):
         write_archives(plan, Crew(1))
 
 
