@@ -26,8 +26,10 @@ def converter(tmp_path):
     write_sparse_npz(source, {"x_train": ((4000, 300, 150), "<f4"), "y_train": np.eye(60)[np.arange(4000) % 60],
                               "x_test": ((2, 300, 150), "<f4"), "y_test": np.eye(60)[:2]})
     write_text(target, "before")
+    # A suite in the background of a shell ignores SIGINT, and what it starts would too.
     process = subprocess.Popen([sys.executable, "convert_ntu60_kaggle_to_ctrgcn.py", "--input", source, "--output",
-                                target, "--overwrite"], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+                                target, "--overwrite"], cwd=ROOT, stderr=subprocess.PIPE, text=True,
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     while process.poll() is None and not any(path.stat().st_size > 1 << 20 for path in target.parent.glob(".*.part")):
         time.sleep(0.01)
     yield process, target
