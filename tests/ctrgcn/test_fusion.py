@@ -11,6 +11,7 @@ import torch
 from skeleton_lab.data.samples import read_samples
 from skeleton_lab.fusion import DescribedClips, fused
 from tests.scripts.small_archive import write_pair
+from tests.several import run_main
 from tests.trees import ROOT
 
 TREE = ROOT / "CTR-GCN"
@@ -46,10 +47,11 @@ def data(tmp_path_factory):
 def command(data, *more):
     archive, vectors = data
     options = f"data_path={archive},window_size=8"
-    return ("main.py", "--config", "config/nturgbd-cross-subject/default.yaml", "--train-feeder-args", options,
-            "--test-feeder-args", options, "--model-args", "num_class=4", "--device", "cpu", "--num-worker", "1",
-            "--batch-size", "4", "--test-batch-size", "4", "--num-epoch", "1", "--save-epoch", "0", "--descriptors",
-            vectors, *more)
+    words = ("--config", "config/nturgbd-cross-subject/default.yaml", "--train-feeder-args", options,
+             "--test-feeder-args", options, "--model-args", "num_class=4", "--device", "cpu", "--num-worker", "1",
+             "--batch-size", "4", "--test-batch-size", "4", "--num-epoch", "1", "--save-epoch", "0", "--half",
+             "--descriptors", vectors, "--fusion", "gate", *more)
+    return list(map(str, words))
 
 
 def test_the_way_from_descriptors_to_a_fused_model(data, run_script, tmp_path):
@@ -59,14 +61,14 @@ def test_the_way_from_descriptors_to_a_fused_model(data, run_script, tmp_path):
     assert made.returncode == 0, made.stderr
     checked = run_script("dataset_tools/check_descriptors.py", "--descriptors", vectors, "--data", archive)
     assert checked.returncode == 0 and "13 of 13 samples" in checked.stdout, checked.stderr
-    trained = run_script(*command(data, "--fusion", "gate", "--forward-batch-size", "1", "--memory-friendly", "--half",
-                                  "--work-dir", tmp_path / "train"), cwd=TREE)
-    assert trained.returncode == 0, trained.stderr
+    trained = run_main("CTR-GCN", TREE, command(data, "--forward-batch-size", "1", "--memory-friendly", "--work-dir",
+                                                tmp_path / "train"))
+    assert trained.status == 0, trained.err
     weights = torch.load(tmp_path / "train" / "best.pt", weights_only=True)
     assert sum(not key.startswith("fusion.") for key in weights) == 822
-    tested = run_script(*command(data, "--fusion", "gate", "--half", "--work-dir", tmp_path / "test", "--phase", "test",
-                                 "--weights", tmp_path / "train" / "best.pt", "--save-score", "true"), cwd=TREE)
-    assert tested.returncode == 0, tested.stderr
+    tested = run_main("CTR-GCN", TREE, command(data, "--phase", "test", "--weights", tmp_path / "train" / "best.pt",
+                                               "--save-score", "true", "--work-dir", tmp_path / "test"))
+    assert tested.status == 0, tested.err
     before, after = (pickle.loads((tmp_path / name / "epoch1_test_score.pkl").read_bytes())
                      for name in ("train", "test"))
     assert list(before) == list(after) == read_samples(archive)["test"].names

@@ -16,6 +16,7 @@ import torch
 import yaml
 
 from tests.scripts.small_archive import write_pair
+from tests.several import run_main
 from tests.trees import ROOT
 
 TREE = ROOT / "CTR-GCN"
@@ -129,7 +130,7 @@ def test_ensemble_refuses_what_does_not_fit(trained, archives, run_script, tmp_p
     ("missing", "no such file"), ("truncated", "not complete"), ("no key", "x_train"), ("shape", "shape"),
     ("label", "num_class"), ("nan", "clip"),
 ])
-def test_bad_archives_are_one_line_and_status_2(archives, run_script, tmp_path, damage, part):
+def test_bad_archives_are_one_line_and_status_2(archives, tmp_path, damage, part):
     arrays = dict(np.load(archives[0]))
     path, words = tmp_path / "bad.npz", ()
     if damage == "no key":
@@ -144,11 +145,11 @@ def test_bad_archives_are_one_line_and_status_2(archives, run_script, tmp_path, 
         np.savez(path, **arrays)
     if damage == "truncated":
         path.write_bytes(path.read_bytes()[:-2000])
-    done = run_script("main.py", *flags(path, "--work-dir", tmp_path / "work", *words), cwd=TREE)
-    assert done.returncode == 2, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
-    assert done.stderr.strip().splitlines()[-1].startswith("error: ")
-    assert part in done.stderr.lower()
+    done = run_main("CTR-GCN", TREE, flags(path, "--work-dir", str(tmp_path / "work"), *words))
+    assert done.status == 2, done.out + done.err
+    assert "Traceback" not in done.err
+    assert done.err.strip().splitlines()[-1].startswith("error: ")
+    assert part in done.err.lower()
 
 
 def test_weights_of_another_architecture_name_keys(trained, archives, run_script, tmp_path):
@@ -161,9 +162,8 @@ def test_weights_of_another_architecture_name_keys(trained, archives, run_script
 def untouched(archives, tmp_path_factory):
     """Work directory of three epochs in one go, the clips loaded in the main process."""
     folder = tmp_path_factory.mktemp("untouched")
-    done = subprocess.run([sys.executable, "main.py", *flags(archives[0], "--num-epoch", "3"), "--work-dir",
-                           str(folder)], cwd=TREE, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
+    done = run_main("CTR-GCN", TREE, [*flags(archives[0], "--num-epoch", "3"), "--work-dir", str(folder)])
+    assert done.status == 0, done.err
     return folder
 
 

@@ -15,6 +15,7 @@ import yaml
 
 from skeleton_lab.errors import UserError
 from tests.scripts.small_archive import NUM_FRAMES, kaggle_clips, write_pair
+from tests.several import run_main
 from tests.trees import ROOT
 
 TREE = ROOT / "CTR-GCN"
@@ -124,12 +125,11 @@ def command(tmp_path_factory):
     data = f"data_path={write_pair(place, num_train=4, num_test=6, num_classes=4)[1]},window_size=8"
 
     def run(name: str, *flags: str, status: int = 0):
-        done = subprocess.run([
-            sys.executable, "main.py", "--config", "config/nturgbd-cross-subject/default.yaml", "--train-feeder-args",
-            data, "--test-feeder-args", data, "--model-args", "num_class=4", "--device", "cpu", "--num-worker", "0",
-            "--batch-size", "4", "--test-batch-size", "4", "--num-epoch", "1", "--work-dir", str(place / name), *flags],
-            cwd=TREE, capture_output=True, text=True, timeout=300)
-        assert done.returncode == status, done.stderr
+        done = run_main("CTR-GCN", TREE, [
+            "--config", "config/nturgbd-cross-subject/default.yaml", "--train-feeder-args", data, "--test-feeder-args",
+            data, "--model-args", "num_class=4", "--device", "cpu", "--num-worker", "0", "--batch-size", "4",
+            "--test-batch-size", "4", "--num-epoch", "1", "--work-dir", str(place / name), *flags])
+        assert done.status == status, done.err
         return done, place / name
 
     return run
@@ -159,4 +159,4 @@ def test_the_flag_trains_on_random_shares_and_tests_on_one(command):
 ])
 def test_bad_words_are_refused(command, flags, complaint):
     done, _ = command("refused", *flags, status=2)
-    assert complaint in done.stderr and "Traceback" not in done.stderr
+    assert complaint in done.err and "Traceback" not in done.err

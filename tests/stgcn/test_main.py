@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from tests.scripts.small_archive import write_pair
+from tests.several import run_main
 from tests.trees import ROOT
 
 TREE = ROOT / "ST-GCN"
@@ -65,8 +66,8 @@ def test_resumed_tested_and_fused(archive, run_script, tmp_path):
                   (*flags(archive, "--num-epoch", 2, "--resume", "--memory-friendly"), "--work-dir", parts),
                   (*flags(archive, "--phase", "test", "--save-score", "true", "--weights", whole / "best.pt"),
                    "--work-dir", tested)):
-        done = run_script(*words, cwd=TREE)
-        assert done.returncode == 0, done.stderr
+        done = run_main("ST-GCN", TREE, list(map(str, words[1:])))
+        assert done.status == 0, done.err
     first, second = (torch.load(folder / "runs-2-4.pt", weights_only=True) for folder in (whole, parts))
     assert first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
 
