@@ -31,7 +31,7 @@ GRAD_NORM_FLOOR = 1e-7
 
 @dataclass(frozen=True)
 class Golden:
-    """One golden model: what its .json says, and its .npz's arrays in `figures`."""
+    """One golden model: what its .json says, its .npz's arrays in `figures`, and the device to compute on."""
 
     name: str
     model: str
@@ -40,25 +40,26 @@ class Golden:
     input_seed: int
     state_shapes: dict[str, tuple[int, ...]]
     figures: dict[str, np.ndarray]
+    device: str = "cpu"
 
     def clips(self, seed: int | None = None) -> Tensor:
         """Return the golden input, (N, C, T, V, M) float64."""
         rng = np.random.default_rng(self.input_seed if seed is None else seed)
-        return torch.from_numpy(rng.standard_normal(self.input_shape))
+        return torch.from_numpy(rng.standard_normal(self.input_shape)).to(self.device)
 
     @property
     def targets(self) -> Tensor:
         """Classes 0, 1, 2, ..., (N,) int64."""
-        return torch.arange(self.input_shape[0])
+        return torch.arange(self.input_shape[0], device=self.device)
 
 
-def load_golden(name: str) -> Golden:
-    """Read `golden/<name>.json` and `.npz`."""
+def load_golden(name: str, device: str = "cpu") -> Golden:
+    """Read `golden/<name>.json` and `.npz`, to be computed on `device`."""
     about = json.loads((GOLDEN / f"{name}.json").read_text())
     with np.load(GOLDEN / f"{name}.npz", allow_pickle=False) as archive:
         figures = {key: archive[key] for key in archive.files}
     return Golden(name, about["model"], about["model_args"], tuple(about["input_shape"]), about["input_seed"],
-                  {key: tuple(shape) for key, shape in about["state_dict"].items()}, figures)
+                  {key: tuple(shape) for key, shape in about["state_dict"].items()}, figures, device)
 
 
 def _golden_tensor(key: str, built: Tensor) -> np.ndarray:
@@ -116,9 +117,14 @@ def sgd_losses(model: nn.Module, golden: Golden, steps: int = 5) -> list[float]:
     return losses
 
 
+def _numbers(values: Any) -> np.ndarray:
+    """Return a tensor on any device, an array or a number as float64."""
+    return np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values, np.float64)
+
+
 def assert_close(ours: Any, theirs: Any, relative: float) -> None:
     """Fail unless the largest difference is within `relative` of the largest golden value."""
-    ours, theirs = np.asarray(ours, np.float64), np.asarray(theirs, np.float64)
+    ours, theirs = _numbers(ours), _numbers(theirs)
     assert ours.shape == theirs.shape
     worst = np.abs(ours - theirs).max() / np.abs(theirs).max()
     assert worst <= relative, f"off by {worst:.2e} of the largest value; {relative:.0e} is allowed"
@@ -126,7 +132,7 @@ def assert_close(ours: Any, theirs: Any, relative: float) -> None:
 
 def assert_each_close(ours: Any, theirs: Any, relative: float, floor: float = 0.0) -> None:
     """Fail unless every value is within `relative` of its golden one, or within `floor` of the largest."""
-    ours, theirs = np.asarray(ours, np.float64), np.asarray(theirs, np.float64)
+    ours, theirs = _numbers(ours), _numbers(theirs)
     assert ours.shape == theirs.shape
     allowed = np.maximum(relative * np.abs(theirs), floor * np.abs(theirs).max())
     assert (np.abs(ours - theirs) <= allowed).all(), f"off by up to {(np.abs(ours - theirs) / allowed).max():.1f} times"
@@ -145,7 +151,7 @@ def check_eval_logits(model: nn.Module, golden: Golden) -> None:
     model.eval()
     with torch.no_grad():
         assert_close(model(golden.clips()), golden.figures["eval_logits"], 1e-8)
-    assert_close(model(golden.clips()).detach(), golden.figures["eval_logits"], 1e-8)
+    assert_close(model(golden.clips()), golden.figures["eval_logits"], 1e-8)
 
 
 def check_training_pass(model: nn.Module, golden: Golden) -> None:
@@ -154,7 +160,7 @@ def check_training_pass(model: nn.Module, golden: Golden) -> None:
     logits = model(golden.clips())
     loss = F.cross_entropy(logits, golden.targets)
     loss.backward()
-    assert_close(logits.detach(), golden.figures["train_logits"], 1e-8)
+    assert_close(logits, golden.figures["train_logits"], 1e-8)
     assert_close(loss.item(), golden.figures["loss"], 1e-8)
     norms = {name: p.grad.norm().item() for name, p in model.named_parameters()}
     assert list(norms) == [str(name) for name in golden.figures["grad_names"]]
@@ -173,7 +179,7 @@ def check_sgd_losses(model: nn.Module, golden: Golden) -> None:
 def check_float32_training_logits(model: nn.Module, golden: Golden) -> None:
     """Logits of a filled float32 model in training mode."""
     model.train()
-    assert_close(model(golden.clips().float()).detach(), golden.figures["train_logits"], 1e-5)
+    assert_close(model(golden.clips().float()), golden.figures["train_logits"], 1e-5)
 
 
 def check_plain_inference(model: nn.Module, golden: Golden, replaced: set[str]) -> None:

@@ -2,7 +2,8 @@
 
 Liu et al., "Disentangling and Unifying Graph Convolutions for Skeleton-Based Action Recognition", CVPR 2020. One
 module per equation, every intermediate materialised, nothing recomputed, nothing folded. It shares no code with the
-model of the tree (not even the adjacency powers), only the parameter names, so that one state dict fits both.
+model of the tree (not even the adjacency powers), only the parameter names, so that one state dict fits both, and how
+single precision rounds.
 
 Not for training: `MS-G3D/model/msg3d.py` computes the same in a fraction of the memory and time.
 """
@@ -13,6 +14,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from skeleton_lab.skeletons import inverse_roots
 
 
 def disentangled_stack(adjacency: np.ndarray, num_scales: int) -> Tensor:
@@ -27,7 +30,7 @@ def disentangled_stack(adjacency: np.ndarray, num_scales: int) -> Tensor:
     normalised = []
     for scale in scales:
         scale = scale.astype(np.float32)
-        root = np.diag(scale.sum(axis=1) ** np.float32(-0.5))
+        root = np.diag(inverse_roots(scale.sum(axis=1)))
         normalised.append(root @ scale @ root)
     return torch.from_numpy(np.concatenate(normalised))
 

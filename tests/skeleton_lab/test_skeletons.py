@@ -87,3 +87,13 @@ def test_normalisation():
         assert symmetric[target, source] == pytest.approx(1 / np.sqrt(degrees[target] * degrees[source]))
     assert skeletons.normalize_symmetric(links.astype(np.float32)).dtype == np.float32
     assert skeletons.k_adjacency(links.astype(np.float32), 2).dtype == np.float32
+
+
+def test_inverse_roots_are_the_same_on_every_machine():
+    """Nearest float32, but for the two degrees whose neighbours the published figures hold."""
+    degrees = np.arange(1, 40, dtype=np.float32)
+    exact = degrees.astype(np.float64) ** -0.5
+    off = (skeletons.inverse_roots(degrees) - exact) / np.spacing(exact.astype(np.float32))
+    assert {int(degree): round(by, 2) for degree, by in zip(degrees, off, strict=True) if abs(by) > 0.5} == \
+        {6: -0.5, 7: 0.79}
+    assert np.array_equal(skeletons.inverse_roots(np.array([0, 4.0])), [1, 0.5])
