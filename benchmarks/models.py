@@ -5,8 +5,8 @@
     python3 benchmarks/models.py --device cuda --clips 64 --precisions fp32 fp16
 
 A ratio is plain over fast, so more is better; medians of interleaved pairs. On a CPU times are CPU time of the
-process, which other work on the machine disturbs less than the clock. Each model runs in a process of its own, and so
-does each reading of the peak. Not a measure of feeding, nor of a whole training.
+process, which other work on the machine disturbs less than the clock. Each model runs in a process of its own, and on a
+CPU so does each reading of the peak. Not a measure of feeding, nor of a whole training.
 """
 
 from __future__ import annotations
@@ -84,6 +84,7 @@ class Bench:
         torch.set_num_threads(options.threads)
         self.device = torch.device(options.device)
         allow_tf32(self.device)
+        torch.backends.cudnn.deterministic = True  # as training does by default
         plain, fast = entry.build()
         plain.load_state_dict(fast.state_dict())
         self.plain, self.fast = plain.to(self.device), fast.to(self.device)
@@ -145,6 +146,8 @@ class Bench:
     def peak_mib(self, name: str, precision: str) -> float:
         """Return how far a step raises this process's (or the device's) peak, in MiB; once per process on a CPU."""
         if self.device.type == "cuda":
+            self.step(name, precision)  # the libraries' workspaces stay
+            self.variant(name).zero_grad(set_to_none=True)
             torch.cuda.reset_peak_memory_stats()
             before = torch.cuda.memory_allocated()
             self.step(name, precision)
@@ -204,8 +207,11 @@ def main() -> None:
     name = options.models[0]
     bench = Bench(MODELS[name], options)
     for precision in options.precisions:
-        peaks = {variant: float(child([*shared, "--peak-of", variant, "--models", name, "--precisions", precision]))
-                 for variant in VARIANTS}
+        if bench.device.type == "cuda":
+            peaks = {variant: bench.peak_mib(variant, precision) for variant in VARIANTS}
+        else:
+            peaks = {variant: float(child([*shared, "--peak-of", variant, "--models", name, "--precisions", precision]))
+                     for variant in VARIANTS}
         report(bench, name, precision, options.pairs, peaks)
 
 

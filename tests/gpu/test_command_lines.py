@@ -70,8 +70,8 @@ def test_a_resumed_run_is_the_untouched_one_to_the_bit(train, tmp_path):
 def test_weights_trained_on_the_gpu_score_the_same_on_the_cpu(train, tmp_path):
     assert train(tmp_path / "run").returncode == 0
     for device in ("0", "cpu"):
-        done = train(tmp_path / device, "--phase", "test", "--weights", tmp_path / "run" / "best.pt", "--device", device,
-                     "--save-score", "true")
+        done = train(tmp_path / device, "--device", device, "--phase", "test", "--save-score", "true", "--weights",
+                     tmp_path / "run" / "best.pt")
         assert done.returncode == 0, done.stderr
     on_gpu, on_cpu = (scores_of(tmp_path / device) for device in ("0", "cpu"))
     scale = max(np.abs(scores).max() for scores in on_cpu.values())

@@ -92,7 +92,7 @@ def test_rounds_no_worse_than_the_plain_formulation(pair, dtype):
     exact = step(plain.double(), clips.double())
     for part, truth in enumerate(exact):
         our_error, plain_error = (off_by(errors[name][part], truth) for name in ("ours", "plain"))
-        print(f"{type(ours).__module__} {dtype} {('logits', 'gradients')[part]}: {our_error:.2e}, plain {plain_error:.2e}")
+        print(f"{('logits', 'gradients')[part]}, {dtype}: off by {our_error:.2e}, plain by {plain_error:.2e}")
         assert our_error <= 2 * plain_error + 1e-6
 
 
