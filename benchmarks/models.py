@@ -5,7 +5,8 @@
     python3 benchmarks/models.py --device cuda --clips 64 --precisions fp32 fp16
 
 A ratio is plain over fast, so more is better; medians of interleaved pairs. On a CPU times are CPU time of the
-process, which other work on the machine disturbs less than the clock. Each model runs in a process of its own, and on a
+process, which other work on the machine disturbs less than the clock. On a GPU the fast variants are recorded as CUDA
+graphs, as training does, and the plain one is launched kernel by kernel, as published code is. Each model runs in a process of its own, and on a
 CPU so does each reading of the peak. Not a measure of feeding, nor of a whole training.
 """
 
@@ -29,7 +30,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from skeleton_lab.train.device import allow_tf32
+from skeleton_lab.train.device import Precision, allow_tf32
+from skeleton_lab.train.passes import WARM_UP, TrainingPasses
 
 MIB = 1 << 20
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -91,6 +93,7 @@ class Bench:
         frames = options.frames or entry.frames
         self.clips = torch.randn(options.clips, 3, frames, 25, 2, device=self.device)
         self.targets = torch.arange(options.clips, device=self.device) % 60
+        self.passes: dict[tuple[str, str, bool], TrainingPasses] = {}
 
     def variant(self, name: str) -> nn.Module:
         """Return plain, fast, or fast with block-level recomputation."""
@@ -101,13 +104,20 @@ class Bench:
         dtype = PRECISIONS[precision]
         return torch.autocast(self.device.type, dtype) if dtype else contextlib.nullcontext()
 
-    def step(self, name: str, precision: str) -> None:
-        """Forward, loss, backward."""
+    def step(self, name: str, precision: str, record: bool = True) -> None:
+        """Forward, loss, backward: a pass of training."""
         model = self.variant(name).train()
-        model.zero_grad()
-        with self.autocast(precision):
-            logits = model(self.clips)
-        F.cross_entropy(logits.float(), self.targets).backward()
+        key = (name, precision, record)
+        if key not in self.passes:
+            number_format = Precision(self.device.type, PRECISIONS[precision])
+            self.passes[key] = TrainingPasses(model, self.device, number_format, number_format.scaler(), record)
+        passes = self.passes[key]
+        if passes.recording:
+            for parameter in model.parameters():
+                parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad.zero_()
+        else:
+            model.zero_grad()
+        passes.run(self.clips, self.targets, 1)
 
     def evaluate(self, name: str, precision: str) -> None:
         """Forward in evaluation mode."""
@@ -146,11 +156,11 @@ class Bench:
     def peak_mib(self, name: str, precision: str) -> float:
         """Return how far a step raises this process's (or the device's) peak, in MiB; once per process on a CPU."""
         if self.device.type == "cuda":
-            self.step(name, precision)  # the libraries' workspaces stay
+            self.step(name, precision, record=False)  # the libraries' workspaces stay
             self.variant(name).zero_grad(set_to_none=True)
             torch.cuda.reset_peak_memory_stats()
             before = torch.cuda.memory_allocated()
-            self.step(name, precision)
+            self.step(name, precision, record=False)
             return (torch.cuda.max_memory_allocated() - before) / MIB
         before = resident_peak_mib()
         self.step(name, precision)
@@ -160,7 +170,8 @@ class Bench:
 def report(bench: Bench, name: str, precision: str, pairs: int, peaks: dict[str, float]) -> None:
     """Print one table: a line per variant."""
     rounds: list[dict[tuple[str, str], float]] = []
-    for _ in range(pairs + 1):  # the first round warms up
+    bench.passes.clear()
+    for _ in range(pairs + WARM_UP + 1):  # the first rounds warm up
         rounds.append({(kind, variant): bench.time_ms(run, variant, precision)
                        for kind, run in (("step", bench.step), ("eval", bench.evaluate)) for variant in VARIANTS})
     kept = {variant: bench.kept_mib(variant, precision) for variant in VARIANTS}
@@ -170,8 +181,8 @@ def report(bench: Bench, name: str, precision: str, pairs: int, peaks: dict[str,
     for variant in VARIANTS:
         cells = []
         for kind in ("step", "eval"):
-            ratios = [r[kind, "plain"] / r[kind, variant] for r in rounds[1:]]
-            cells += [statistics.median(r[kind, variant] for r in rounds[1:]), statistics.median(ratios)]
+            ratios = [r[kind, "plain"] / r[kind, variant] for r in rounds[-pairs:]]
+            cells += [statistics.median(r[kind, variant] for r in rounds[-pairs:]), statistics.median(ratios)]
         print(f"{variant:10}{cells[0]:9.1f}{cells[1]:7.2f}{cells[2]:9.1f}{cells[3]:7.2f}{kept[variant]:10.1f}"
               f"{kept[variant] / kept['plain']:7.3f}{peaks[variant]:10.0f}", flush=True)
 

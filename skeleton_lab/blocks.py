@@ -97,6 +97,8 @@ class BlockStack(nn.Module):
         time_axis: 2 if blocks take (B, C, T, V), 3 if they take (B, C, V, T).
     """
 
+    capturable = True  # see `train.passes`
+
     def __init__(self, shape: ClipShape, make_block: Callable[[int, int, int, bool], nn.Module],
                  drop_out: float = 0.0, time_axis: int = 2) -> None:
         super().__init__()

@@ -94,7 +94,13 @@ class _Aggregation:
         projected = torch.matmul(weights.relation_weight, self.mean) + weights.relation_bias.unsqueeze(1)
         self.projected = projected.view(b, 2, s, r, v)  # p, q
         self.feature_weight = weights.feature_weight.to(x.dtype)
-        self.feature_bias = weights.feature_bias.to(x.dtype).unsqueeze(1)
+        # One more input channel carries a one, with the bias for weight: features are wide, and adding to them is slow.
+        # Zeros fill up to a multiple of 8 channels, which GPUs multiply best.
+        c = x.shape[1]
+        self.biased_weight = x.new_zeros(channels * s, 8 * (c // 8 + 1))
+        self.biased_weight[:, :c], self.biased_weight[:, c] = self.feature_weight, weights.feature_bias
+        self.inputs = x.new_zeros(n, self.biased_weight.shape[1], v * t)
+        self.inputs[:, c] = 1
         # Two more relation channels carry the shared topology, with weight one, and a one, with xi's bias for weight:
         # so refinement and what it is added to are one product.
         extra = torch.stack([torch.ones_like(weights.refine_bias), weights.refine_bias], dim=-1)
@@ -104,7 +110,7 @@ class _Aggregation:
         self.operand[:, :, r + 1] = 1
         self.topologies = x.new_empty(n, channels, s, v * v)
         self.features = x.new_empty(n, channels * s, v * t)
-        self.grads: AggregationWeights | None = None
+        self.has_grads = False
 
     def forward(self, bodies: slice, out: Tensor) -> None:
         """Write the aggregation of some bodies into `out` (B, C_out, U, T)."""
@@ -116,7 +122,7 @@ class _Aggregation:
 
     def backward(self, bodies: slice, grad: Tensor, grad_x: Tensor) -> None:
         """Write the gradient of some bodies' x into `grad_x` and add to the gradients of the weights."""
-        if self.grads is None:
+        if not self.has_grads:
             self._start_grads()
         x, grad = self.x[bodies], grad.flatten(0, 1)  # (B*C_out, U, T)
         relations = self._refine(bodies, len(x))
@@ -135,7 +141,9 @@ class _Aggregation:
         """Return the gradients of the weights, after `backward` of all bodies."""
         grad_projected = self.grad_projected.flatten(1, 3)  # (B, 2*S*R, V)
         grad_operand, grad_weight, r = self.grad_shared, self.grad_refine_weight, self.relations
-        grads = self.grads._replace(
+        c = self.x.shape[1]
+        grads = AggregationWeights(
+            feature_weight=self.grad_biased_weight[:, :c], feature_bias=self.grad_biased_weight[:, c],
             relation_weight=torch.bmm(grad_projected, self.mean.transpose(1, 2)).sum(dim=0),
             relation_bias=grad_projected.sum(dim=(0, 2)),
             refine_weight=grad_weight[..., :r], refine_bias=grad_weight[..., r + 1],
@@ -145,7 +153,8 @@ class _Aggregation:
     def _start_grads(self) -> None:
         self.grad_topologies = torch.empty_like(self.topologies)
         self.grad_operand = torch.empty_like(self.operand, dtype=self.exact)
-        self.grads = AggregationWeights(*(torch.zeros_like(weight, dtype=self.exact) for weight in self.weights))
+        self.has_grads = True
+        self.grad_biased_weight = torch.zeros_like(self.biased_weight, dtype=self.exact)
         self.grad_refine_weight = torch.zeros_like(self.refine_weight, dtype=self.exact)
         self.grad_shared = torch.zeros_like(self.operand[0, :, 0], dtype=self.exact)  # (S, V*U)
         self.grad_projected = torch.empty_like(self.projected)
@@ -167,9 +176,9 @@ class _Aggregation:
 
     def _fill_features(self, x: Tensor) -> Tensor:
         """Compute f(x) of all subsets; return it as (B*C_out, S*V, T)."""
-        features = self.features[:len(x)]
-        torch.bmm(self.feature_weight.expand(len(x), -1, -1), x.flatten(2), out=features)
-        features += self.feature_bias
+        features, inputs = self.features[:len(x)], self.inputs[:len(x)]
+        inputs[:, :x.shape[1]] = x.flatten(2)
+        torch.bmm(self.biased_weight.expand(len(x), -1, -1), inputs, out=features)
         return features.view(-1, self.subsets * self.joints, x.shape[3])
 
     def _refinement_backward(self, bodies: slice, grad_topologies: Tensor, relations: Tensor) -> None:
@@ -191,5 +200,4 @@ class _Aggregation:
     def _features_backward(self, x: Tensor, grad: Tensor, grad_x: Tensor) -> None:
         """Take the gradient of the features (B, C_out*S, V*T) back to x and the feature convolution."""
         torch.bmm(self.feature_weight.t().expand(len(x), -1, -1), grad, out=grad_x)
-        add_pointwise_weight_grad(self.grads.feature_weight, grad, x.flatten(2))
-        self.grads.feature_bias.add_(grad.sum(dim=2, dtype=self.exact).sum(dim=0))
+        add_pointwise_weight_grad(self.grad_biased_weight, grad, self.inputs[:len(x)])

@@ -218,7 +218,9 @@ def add_product(total: Tensor, a: Tensor, b: Tensor) -> None:
 
 def _add_outer_products(total: Tensor, a: Tensor, b: Tensor) -> None:
     """total (P, R) += the sum over n of a[n] @ b[n]^T, of a (N, P, C) and b (N, R, C)."""
-    if total.dtype == a.dtype and a.device.type == "cpu":
+    if a.is_cuda:  # each product by itself, added up in single precision: nothing wide is copied
+        total += torch.bmm(a, b.transpose(1, 2)).sum(dim=0, dtype=total.dtype)
+    elif total.dtype == a.dtype:
         total.addbmm_(a, b.transpose(1, 2))
     else:  # one product, whose sum is in single precision
         add_product(total, a.transpose(0, 1).flatten(1), b.transpose(0, 1).flatten(1).t())

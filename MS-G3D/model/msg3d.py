@@ -100,6 +100,8 @@ class Model(nn.Module):
         UserError: the graph cannot be found, or does not have `num_point` joints.
     """
 
+    capturable = True  # see `skeleton_lab.train.passes`
+
     def __init__(self, num_class: int, num_point: int, num_person: int, num_gcn_scales: int, num_g3d_scales: int,
                  graph: str, in_channels: int = 3) -> None:
         super().__init__()

@@ -8,7 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from skeleton_lab.norm import Moments
+from skeleton_lab.norm import Moments, normalize
+from skeleton_lab.norm_kernels import gradient_sums, through_moments
 from skeleton_lab.synchrony import averaged, of_all_processes
 
 PIECE_NUMBERS_CPU = 1 << 18
@@ -24,23 +25,32 @@ class RowMoments:
 
     def add(self, rows: Tensor) -> None:
         """Take in some rows (n, C)."""
-        wide = rows.to(torch.promote_types(rows.dtype, torch.float32))
-        mean, variance = torch.ops.aten.batch_norm_update_stats(as_image(wide), None, None, 0.0)
+        if not rows.is_cuda:  # where half is summed in single precision as it is read
+            rows = rows.to(torch.promote_types(rows.dtype, torch.float32))
+        mean, variance = torch.batch_norm_update_stats(as_image(rows), None, None, 0.0)
         self.counts.append(len(rows))
         self.means.append(mean)
         self.variances.append(variance)
 
     def total(self) -> Moments:
         """Return mean and biased variance of all rows so far, of all processes."""
-        means = torch.stack(self.means)  # (pieces, C)
-        shares = means.new_tensor(self.counts).unsqueeze(1) / sum(self.counts)
-        mean = (shares * means).sum(dim=0)
-        between = (means - mean).square()
-        return Moments(*of_all_processes(mean, (shares * (torch.stack(self.variances) + between)).sum(dim=0)))
+        if len(self.means) == 1:
+            return Moments(*of_all_processes(self.means[0], self.variances[0]))
+        shares = [count / sum(self.counts) for count in self.counts]
+        mean = sum(share * own for share, own in zip(shares, self.means, strict=True))
+        var = sum(share * (own_var + (own - mean).square())
+                  for share, own, own_var in zip(shares, self.means, self.variances, strict=True))
+        return Moments(*of_all_processes(mean, var))
 
 
 class RowNorm:
-    """Batch norm with given moments, and the gradients through moments that are the rows' own."""
+    """Batch norm with given moments, and the gradients through moments that are the rows' own.
+
+    On a GPU the framework's kernels do the work, which want contiguous rows; on a CPU simpler operators are faster.
+
+    Attributes:
+        grad_weight, grad_bias: (C), what `collect` has summed.
+    """
 
     def __init__(self, weight: Tensor, bias: Tensor, moments: Moments, eps: float) -> None:
         self.mean, self.inverse = moments.mean, (moments.var + eps).rsqrt()
@@ -52,26 +62,39 @@ class RowNorm:
         self._averaged: tuple[Tensor, ...] = ()  # their means over the processes
 
     def split(self, width: int) -> list[RowNorm]:
-        """Return the norms of `width` channels each."""
-        parts = [tensor.split(width) for tensor in (self.weight, self.bias, *self.moments)]
-        return [RowNorm(weight, bias, Moments(mean, var), self.eps)
-                for weight, bias, mean, var in zip(*parts, strict=True)]
+        """Return the norms of `width` channels each, which add to the gradients of this one."""
+        names = ("weight", "bias", "grad_weight", "grad_bias")
+        parts = [tensor.split(width) for tensor in (*(getattr(self, name) for name in names), *self.moments)]
+        norms = []
+        for weight, bias, grad_weight, grad_bias, *moments in zip(*parts, strict=True):
+            norms.append(RowNorm(weight, bias, Moments(*moments), self.eps))
+            norms[-1].grad_weight, norms[-1].grad_bias = grad_weight, grad_bias
+        return norms
 
     def apply(self, rows: Tensor, out: Tensor) -> Tensor:
         """Write norm(rows), rows (n, C), to `out` and return that."""
         if out.dtype == self.scale.dtype:
             return torch.addcmul(self.shift, rows, self.scale, out=out)
-        return out.copy_(torch.addcmul(self.shift, rows, self.scale))
+        return out.copy_(self._normalized(rows))
 
     def relu(self, rows: Tensor) -> Tensor:
         """Return relu(norm(rows)), rows (n, C)."""
-        return torch.addcmul(self.shift, rows, self.scale).relu_().to(rows.dtype)
+        return self._normalized(rows).relu_().to(rows.dtype)
+
+    def _normalized(self, rows: Tensor) -> Tensor:
+        """Return norm(rows); of half rows on a CPU in single precision."""
+        if rows.is_cuda:
+            return as_rows(normalize(as_image(rows), self.weight, self.bias, self.moments, self.eps))
+        return torch.addcmul(self.shift, rows, self.scale)
 
     def collect(self, grad: Tensor, rows: Tensor) -> None:
         """Add to `grad_weight` and `grad_bias`, given the gradient of norm(rows) for some rows (n, C)."""
-        self.grad_bias += grad.sum(dim=0, dtype=self.mean.dtype)
-        centred = (rows - self.mean).mul_(grad)
-        self.grad_weight.addcmul_(centred.sum(dim=0), self.inverse)
+        if rows.is_cuda:
+            sums, products = gradient_sums(as_image(grad), as_image(rows), self.mean, self.inverse)
+        else:
+            sums, products = grad.sum(dim=0, dtype=self.mean.dtype), (rows - self.mean).mul_(grad).sum(dim=0)
+        self.grad_bias += sums
+        self.grad_weight.addcmul_(products, self.inverse)
 
     def backward(self, grad: Tensor, rows: Tensor, count: int) -> Tensor:
         """Return the gradient of some rows, given that of norm(rows), once all `count` rows have been collected.
@@ -80,6 +103,9 @@ class RowNorm:
         """
         self._averaged = self._averaged or averaged(self.grad_weight, self.grad_bias)
         grad_weight, grad_bias = self._averaged
+        if rows.is_cuda:
+            return as_rows(through_moments(as_image(grad), as_image(rows), self.weight, self.mean, self.inverse,
+                                           grad_bias, grad_weight / self.inverse, count))
         slope = -self.scale * self.inverse * grad_weight / count
         offset = -self.scale * grad_bias / count - slope * self.mean
         if grad.dtype != self.mean.dtype:

@@ -52,6 +52,10 @@ class TemporalShape:
         """View rows (T*P, C), or (T'*P, C), by frames: (T, P, C)."""
         return rows.view(-1, self.joints, rows.shape[1])
 
+    def columns(self, rows: Tensor, branches: range) -> Tensor:
+        """View the channels of some neighbouring branches."""
+        return rows[:, branches.start * self.width:branches.stop * self.width]
+
     def every_stride(self, rows: Tensor) -> Tensor:
         """Return the rows (T'*P, C) of every `stride`-th frame: rows itself for a stride of one."""
         return rows if self.stride == 1 else self.of(rows)[::self.stride].flatten(0, 1)
@@ -90,12 +94,13 @@ class TemporalRows(torch.autograd.Function):
             hidden, moments1 = _product_and_moments(x, head)
             norm1 = RowNorm(norm1_weight, norm1_bias, moments1, options.eps)
             merged = x.new_empty(shape.frames_out * shape.joints, len(weight1))
-            branches = _branches(hidden, norm1, shape)
             slots = merged.split(shape.width, dim=1)
-            for (rows, norm), slot, kernel, dilation in zip(branches, slots, kernels, options.dilations, strict=False):
-                slot.copy_(_convolution(norm.relu(rows), kernel, dilation, shape))
-            rows, norm = branches[-1]
-            slots[-2].copy_(_max_pool(norm.relu(rows), shape))
+            for rows, norm, members in _groups(hidden, norm1, shape):
+                for i, active in zip(members, norm.relu(rows).split(shape.width, dim=1), strict=True):
+                    if i < len(kernels):
+                        _convolution(active, kernels[i], options.dilations[i], shape, out=slots[i])
+                    else:
+                        slots[i].copy_(_max_pool(active, shape))
             torch.mm(shape.every_stride(x), plain.t(), out=slots[-1])
             row_moments = RowMoments()
             for piece in row_pieces(merged):
@@ -127,21 +132,10 @@ class TemporalRows(torch.autograd.Function):
             grad = relu_backward(grad, out) if options.activation else grad.clone()
             norm1 = RowNorm(norm1_weight, norm1_bias, Moments(mean1, var1), options.eps)
             norm2 = RowNorm(norm2_weight, norm2_bias, Moments(mean2, var2), options.eps)
-            grad_hidden, grad_kernels = torch.empty_like(hidden), []
-            branches = _branches(hidden, norm1, shape)
-            ends = _branches(merged, norm2, shape)
-            grads = [_through_norm(end_norm, part.contiguous(), end)
-                     for (end, end_norm), part in zip(ends, grad.split(shape.width, dim=1), strict=True)]
-            for i, (rows, norm) in enumerate(branches):
-                active = norm.relu(rows)
-                if i < len(kernels):
-                    grad_active, grad_kernel = _convolve_backward(grads[i], active, kernels[i], options.dilations[i],
-                                                                  shape)
-                    grad_kernels.append(grad_kernel)
-                else:
-                    grad_active = _max_pool_backward(grads[i], active, ends[i][0], shape)
-                relu_backward_into(grad_active, grad_active, active)
-                grad_hidden[:, i * shape.width:(i + 1) * shape.width] = _through_norm(norm, grad_active, rows)
+            grads = [part for rows, norm, members in _groups(merged, norm2, shape)
+                     for part in _through_norm(norm, shape.columns(grad, members).contiguous(),
+                                               rows).split(shape.width, dim=1)]
+            grad_hidden, grad_kernels = _hidden_gradient(grads, hidden, merged, norm1, kernels, options)
             head, plain = weight1.split(len(norm1_weight))
             grad_weight1 = torch.cat([torch.mm(grad_hidden.t(), x), torch.mm(grads[-1].t(), shape.every_stride(x))])
             grad_x = grad.addmm_(grad_hidden, head) if options.identity else torch.mm(grad_hidden, head)
@@ -149,10 +143,9 @@ class TemporalRows(torch.autograd.Function):
                 grad_x.addmm_(grads[-1], plain)
             else:
                 shape.of(grad_x)[::shape.stride] += shape.of(torch.mm(grads[-1], plain))
-        grad_norms = (_gather(branches, "grad_weight"), _gather(branches, "grad_bias"),
-                      _gather(ends, "grad_weight"), _gather(ends, "grad_bias"))
         grad_residual = grad if ctx.has_residual else None
-        return grad_x, grad_residual, None, ctx.left_out, grad_weight1, *grad_norms, *grad_kernels
+        return (grad_x, grad_residual, None, ctx.left_out, grad_weight1, norm1.grad_weight, norm1.grad_bias,
+                norm2.grad_weight, norm2.grad_bias, *grad_kernels)
 
 
 class StridedLinearNorm(torch.autograd.Function):
@@ -199,19 +192,37 @@ def _product_and_moments(x: Tensor, weight: Tensor) -> tuple[Tensor, Moments]:
     return out, row_moments.total()
 
 
-def _branches(rows: Tensor, norm: RowNorm, shape: TemporalShape) -> list[tuple[Tensor, RowNorm]]:
-    """Return each branch's rows (T*P, b), a view, and its part of the norm."""
-    return list(zip(rows.split(shape.width, dim=1), norm.split(shape.width), strict=True))
+def _groups(rows: Tensor, norm: RowNorm, shape: TemporalShape) -> list[tuple[Tensor, RowNorm, range]]:
+    """Return (rows, their part of the norm, which branches these are): a branch at a time, or on a GPU all at once."""
+    number = rows.shape[1] // shape.width
+    if rows.is_cuda:
+        return [(rows, norm, range(number))]
+    return list(zip(rows.split(shape.width, dim=1), norm.split(shape.width), (range(i, i + 1) for i in range(number)),
+                    strict=True))
+
+
+def _hidden_gradient(grads: Sequence[Tensor], hidden: Tensor, merged: Tensor, norm1: RowNorm, kernels: Sequence[Tensor],
+                     options: BranchOptions) -> tuple[Tensor, list[Tensor]]:
+    """Return the gradients of the first convolution's output and of the kernels, given those of the branches' ends."""
+    shape, parts, grad_kernels = options.shape, [], []
+    for rows, norm, members in _groups(hidden, norm1, shape):
+        active = norm.relu(rows)
+        grad_rows = torch.empty_like(active)
+        for i, own, slot in zip(members, *(t.split(shape.width, dim=1) for t in (active, grad_rows)), strict=True):
+            if i < len(kernels):
+                grad_active, grad_kernel = _convolve_backward(grads[i], own, kernels[i], options.dilations[i], shape)
+                grad_kernels.append(grad_kernel)
+            else:
+                grad_active = _max_pool_backward(grads[i], own, shape.columns(merged, range(i, i + 1)), shape)
+            relu_backward_into(slot, grad_active, own)
+        parts.append(_through_norm(norm, grad_rows, rows))
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1), grad_kernels
 
 
 def _through_norm(norm: RowNorm, grad: Tensor, rows: Tensor) -> Tensor:
     """Return the gradient of all rows in front of the norm, given that behind it, which may be overwritten."""
     norm.collect(grad, rows)
     return norm.backward(grad, rows, len(rows))
-
-
-def _gather(branches: Sequence[tuple[Tensor, RowNorm]], name: str) -> Tensor:
-    return torch.cat([getattr(norm, name) for _, norm in branches])
 
 
 def _taps(kernel: Tensor, dilation: int) -> list[tuple[int, Tensor]]:
@@ -222,10 +233,10 @@ def _taps(kernel: Tensor, dilation: int) -> list[tuple[int, Tensor]]:
 
 
 def _convolution(active: Tensor, kernel: Tensor, dilation: int, shape: TemporalShape,
-                 bias: Tensor | None = None) -> Tensor:
-    """Return a temporal convolution (T'*P, b) of `active` (T*P, b)."""
+                 out: Tensor | None = None) -> Tensor:
+    """Return a temporal convolution (T'*P, b) of `active` (T*P, b), in `out` if that is given."""
     (_, middle), *others = _taps(kernel, dilation)
-    out = F.linear(shape.every_stride(active), middle, bias)
+    out = torch.mm(shape.every_stride(active), middle.t(), out=out)
     for offset, matrix in others:
         to, source = _shifted_rows(active, offset, shape)
         out[to].addmm_(source, matrix.t())
@@ -289,7 +300,7 @@ def evaluate_branches(x: Tensor, options: BranchOptions, first: tuple[Tensor, Te
     weight, bias = (tensor.to(x.dtype) for tensor in first)
     split = len(weight) - shape.width
     active = F.linear(x, weight[:split], bias[:split]).relu_().split(shape.width, dim=1)
-    outs = [_convolution(part, kernel.to(x.dtype), dilation, shape, shift.to(x.dtype))
+    outs = [_convolution(part, kernel.to(x.dtype), dilation, shape).add_(shift.to(x.dtype))
             for part, (kernel, shift), dilation in zip(active, kernels, options.dilations, strict=False)]
     scale, shift = (tensor.to(x.dtype) for tensor in pool_norm)
     outs.append(torch.addcmul(shift, _max_pool(active[-1], shape), scale))

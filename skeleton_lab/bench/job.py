@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from skeleton_lab.train.compiling import is_written_by_hand
 from skeleton_lab.train.device import Precision, allow_tf32, choose_precision
 from skeleton_lab.train.imports import construct
 from skeleton_lab.train.optim import make_optimizer
+from skeleton_lab.train.passes import TrainingPasses
 
 MEASURE, CAPACITY, HOLD = "measure", "capacity", "hold"
 LEARNING_RATE = 1e-3
@@ -69,6 +71,7 @@ class Subject:
 
     Attributes:
         model: as built; `run` is what a step calls, the same or its compiled form.
+        passes: the training passes of `run`.
         optimizer: None for inference.
     """
 
@@ -77,6 +80,7 @@ class Subject:
     precision: Precision
     model: nn.Module
     run: Callable[[Tensor], Tensor]
+    passes: TrainingPasses
     optimizer: torch.optim.Optimizer | None
 
     @property
@@ -96,13 +100,11 @@ class Subject:
                 for part in clips.split(size):
                     self.forward(part)
             return
-        scaler = self.precision.scaler()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.passes.clear(self.optimizer)
         for part, targets in zip(clips.split(size), labels.split(size), strict=True):
-            loss = nn.functional.cross_entropy(self.forward(part).float(), targets) * (len(part) / len(clips))
-            scaler.scale(loss).backward()
-        scaler.step(self.optimizer)
-        scaler.update()
+            self.passes.run(part, targets, len(clips) / len(part))
+        self.passes.scaler.step(self.optimizer)
+        self.passes.scaler.update()
 
     def forward(self, clips: Tensor) -> Tensor:
         """Return the logits (N, classes), in the job's precision."""
@@ -150,9 +152,10 @@ def set_up(job: Job) -> Subject:
     if job.compile and is_written_by_hand(model):
         raise UserError(f"{job.model}: has operators written by hand, which torch.compile cannot take; leave --compile "
                         "out")
-    run = torch.compile(model) if job.compile else model
-    return Subject(job, device, choose_precision(job.amp, "auto", device), model, run,
-                   None if job.infer else _optimizer(recipe, model))
+    run: Any = torch.compile(model) if job.compile else model
+    precision = choose_precision(job.amp, "auto", device)
+    passes = TrainingPasses(run, device, precision, precision.scaler(), record=not job.compile)
+    return Subject(job, device, precision, model, run, passes, None if job.infer else _optimizer(recipe, model))
 
 
 def cap_memory(device: torch.device, budget_bytes: int | None) -> None:

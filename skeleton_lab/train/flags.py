@@ -1,7 +1,7 @@
 """The settings that every model's `main.py` has, and how each is read from a word or a YAML scalar.
 
 Keys are upstream's (CTR-GCN 1.1 and MS-G3D 1.1 of the papers' published code). The engine's own: observe, amp_dtype,
-deterministic, memory_friendly, compile, descriptors, fusion, sync_bn, resume, overwrite.
+deterministic, memory_friendly, cuda_graph, compile, descriptors, fusion, sync_bn, resume, overwrite.
 """
 
 from __future__ import annotations
@@ -159,6 +159,8 @@ FLAG_GROUPS: dict[str, tuple[Flag, ...]] = {
                                         "fp16", choices=("auto", "bf16", "fp16")),
         Flag("memory_friendly", boolean, False, "recompute activations: less memory, same numbers, slower",
              switch=True),
+        Flag("cuda_graph", boolean, True, "on a GPU, record a training pass once and replay it: same numbers, less "
+                                          "waiting for the processor; models that cannot be recorded run as they are"),
         Flag("compile", boolean, False, "run the model through torch.compile: minutes to start; where it cannot be "
                                         "compiled, it runs as it is", switch=True),
         Flag("deterministic", boolean, True, "ask cuDNN for deterministic kernels"),

@@ -19,6 +19,7 @@ from skeleton_lab.errors import UserError
 from skeleton_lab.train.batches import Batch
 from skeleton_lab.train.device import Precision
 from skeleton_lab.train.distributed import World, accumulating
+from skeleton_lab.train.passes import TrainingPasses, check_labels, logits_of
 
 
 class TrainingDiverged(UserError):
@@ -104,8 +105,8 @@ class Timer:
         self._mark = now
 
 
-def train_one_epoch(model: nn.Module, batches: Iterable[Batch], optimizer: torch.optim.Optimizer,
-                    scaler: torch.amp.GradScaler, compute: Compute, means: Means,
+def train_one_epoch(passes: TrainingPasses, batches: Iterable[Batch], optimizer: torch.optim.Optimizer,
+                    compute: Compute, means: Means,
                     on_batches: Callable[[int, list[list[float]], list[list[float]]], None],
                     progress: dict[str, Any], flush_every: int = 20) -> dict[str, float]:
     """Train on each batch once.
@@ -125,7 +126,7 @@ def train_one_epoch(model: nn.Module, batches: Iterable[Batch], optimizer: torch
     Raises:
         TrainingDiverged: a loss was NaN or infinite; `args[1]` is the batch number.
     """
-    model.train()
+    passes.model.train()
     timer, clips = Timer(), 0
     pending: list[torch.Tensor] = []  # per batch: (2, chunks), losses and accuracies
 
@@ -146,7 +147,7 @@ def train_one_epoch(model: nn.Module, batches: Iterable[Batch], optimizer: torch
     with tqdm(**{"unit": "clip", "disable": None, "leave": False, **progress}) as bar:
         for data, labels, _ in batches:
             timer.lap("data")
-            pending.append(_train_batch(model, data, labels, optimizer, scaler, compute))
+            pending.append(_train_batch(passes, data, labels, optimizer, compute))
             if len(pending) == flush_every:
                 flush()
             clips += len(labels) * compute.world.size
@@ -155,43 +156,25 @@ def train_one_epoch(model: nn.Module, batches: Iterable[Batch], optimizer: torch
             if compute.world.largest(bool(compute.stop)):
                 break
     flush()
+    passes.release()  # its memory is for the evaluation
     timer.lap("network")
     return {"data_s": timer.data, "network_s": timer.network, "clips": clips}
 
 
-def _train_batch(model: nn.Module, data: torch.Tensor, labels: torch.Tensor, optimizer: torch.optim.Optimizer,
-                 scaler: torch.amp.GradScaler, compute: Compute) -> torch.Tensor:
+def _train_batch(passes: TrainingPasses, data: Any, labels: torch.Tensor, optimizer: torch.optim.Optimizer,
+                 compute: Compute) -> torch.Tensor:
     """Take one optimiser step; return (2, chunks): the chunks' undivided losses and accuracies."""
-    optimizer.zero_grad(set_to_none=True)
+    passes.clear(optimizer)
     size = compute.forward_batch_size
     chunks = max(len(labels) // size, 1)
     results = []
     for start in range(0, len(labels), size):
-        chunk, targets = data[start:start + size], labels[start:start + size]
         last = start + size >= len(labels)
-        with nullcontext() if last else accumulating(model):
-            logits = _forward(model, chunk, targets, compute)
-            targets = targets.to(compute.device, non_blocking=True)
-            loss = functional.cross_entropy(
-                logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits, targets)
-            scaler.scale(loss / chunks).backward()
-        accuracy = (logits.detach().argmax(dim=1) == targets).float().mean()
-        results.append(torch.stack([loss.detach().float(), accuracy]))
-    scaler.step(optimizer)
-    scaler.update()
+        with nullcontext() if last else accumulating(passes.model):
+            results.append(passes.run(data[start:start + size], labels[start:start + size], chunks))
+    passes.scaler.step(optimizer)
+    passes.scaler.update()
     return torch.stack(results, dim=1)  # (2, chunks)
-
-
-def _forward(model: nn.Module, data: torch.Tensor, labels: torch.Tensor, compute: Compute) -> torch.Tensor:
-    """Return the logits (N, classes), after making sure that each label is one of the classes."""
-    with compute.precision.autocast():
-        output = model(data.to(compute.device, non_blocking=True))
-    logits = output[0] if isinstance(output, tuple) else output
-    largest = int(labels.max())
-    if largest >= logits.shape[1] or int(labels.min()) < 0:
-        raise UserError(f"label {largest} is out of range for a model of {logits.shape[1]} classes; "
-                        "check num_class in model_args against the data")
-    return logits
 
 
 def evaluate(model: nn.Module, batches: Iterable[Batch], compute: Compute, progress: dict[str, Any]) -> Evaluation:
@@ -206,7 +189,9 @@ def evaluate(model: nn.Module, batches: Iterable[Batch], compute: Compute, progr
     scores, labels_seen, losses, complete = [], [], [], True
     with torch.inference_mode(), tqdm(**{"unit": "clip", "disable": None, "leave": False, **progress}) as bar:
         for data, labels, _ in batches:
-            logits = _forward(model, data, labels, compute).float()
+            with compute.precision.autocast():
+                logits = logits_of(model(data.to(compute.device, non_blocking=True))).float()
+            check_labels(labels, logits.shape[1])
             losses.append(functional.cross_entropy(logits, labels.to(compute.device, non_blocking=True)))
             scores.append(logits)
             labels_seen.append(labels)

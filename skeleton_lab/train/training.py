@@ -19,6 +19,7 @@ from skeleton_lab.train.checkpoint import load_state, load_weights, save_state, 
 from skeleton_lab.train.flags import COMMON_FLAGS
 from skeleton_lab.train.loop import Means, TrainingDiverged, train_one_epoch
 from skeleton_lab.train.optim import Schedule, make_optimizer, set_learning_rate
+from skeleton_lab.train.passes import TrainingPasses
 from skeleton_lab.train.record import Record, write_run_report
 from skeleton_lab.train.setup import Setup, copy_sources, is_debug, open_part
 from skeleton_lab.train.signals import StopRequest
@@ -36,7 +37,7 @@ from skeleton_lab.train.workdir import BEST_WEIGHTS, DIVERGED_BATCH, PREDICTIONS
 _FREE_TO_CHANGE = {"work_dir", "config", "phase", "num_epoch", "num_worker", "device", "print_log", "log_interval",
                    "show_topk", "save_score", "save_interval", "save_epoch", "test_batch_size", "weights", "checkpoint",
                    "optimizer_states", "resume", "overwrite", "assume_yes", "start_epoch", "memory_friendly",
-                   "compile"}
+                   "compile", "cuda_graph"}
 
 
 def run_training(setup: Setup) -> int:
@@ -73,8 +74,9 @@ class Training:
         self.schedule = Schedule(config.base_lr, config.warm_up_epoch, config.step, config.lr_decay_rate)
         self.optimizer = make_optimizer(config.optimizer, setup.model.parameters(), config.base_lr,
                                         config.weight_decay, config.nesterov)
-        self.scaler = setup.precision.scaler()
-        self.network = self.world.wrap(setup.model, setup.device)
+        network = self.world.wrap(setup.model, setup.device)
+        self.passes = TrainingPasses(network, setup.device, setup.precision, setup.precision.scaler(),
+                                     record=config.cuda_graph and not config.compile, say=self.work_dir.log)
         self.epoch = config.start_epoch
         self.step = self.epoch * len(self.train_part.batches)
         self.means = Means()
@@ -139,8 +141,8 @@ class Training:
         progress = progress_of(self.setup, total=len(batches) * config.batch_size,
                                initial=batches.start * config.batch_size, desc=f"epoch {number}/{config.num_epoch}")
         try:
-            figures = train_one_epoch(self.network, self.train_part.loader, self.optimizer, self.scaler,
-                                      self.compute, self.means, self._log_batches, progress)
+            figures = train_one_epoch(self.passes, self.train_part.loader, self.optimizer, self.compute, self.means,
+                                      self._log_batches, progress)
         except TrainingDiverged as error:
             reason, batch = error.args
             raise self._diverged(reason, batch, lr) from None
@@ -259,7 +261,7 @@ class Training:
             return
         state = {
             "model": self.setup.model.state_dict(), "optimizer": self.optimizer.state_dict(),
-            "scaler": self.scaler.state_dict(), **draws, "other_processes": others,
+            "scaler": self.passes.scaler.state_dict(), **draws, "other_processes": others,
             "progress": {"epoch": self.epoch, "step": self.step, "means": asdict(self.means)},
             "best": self.best, "history": self.history, "settings": self._settings(),
         }
@@ -275,7 +277,7 @@ class Training:
                             "were, or start afresh with --overwrite or another --work-dir")
         self.setup.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.scaler.load_state_dict(state["scaler"])
+        self.passes.scaler.load_state_dict(state["scaler"])
         self._restore_draws([state, *state.get("other_processes", ())])
         progress = state["progress"]
         self.epoch, self.step = progress["epoch"], progress["step"]

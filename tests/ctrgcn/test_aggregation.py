@@ -101,10 +101,11 @@ def test_keeps_less_than_plain(tree):
 
 @pytest.mark.parametrize("friendly", [False, True])
 def test_bfloat16_autocast(model, friendly):
-    exact, exact_grads = gradients(model.float(), clips(dtype=torch.float32))
+    some = clips(n=6, dtype=torch.float32)  # with two, one rounding more or less decides
+    exact, exact_grads = gradients(model.float(), some)
     model.set_memory_friendly(friendly)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        logits, grads = gradients(model, clips(dtype=torch.float32))
+        logits, grads = gradients(model, some)
     assert all(p.dtype == torch.float32 for p in grads.values())
     assert (logits.float() - exact).abs().max() < 0.15 * exact.abs().max()
     flat, exact_flat = (torch.cat([g.flatten() for g in side.values()]) for side in (grads, exact_grads))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 from contextlib import nullcontext
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
-from skeleton_lab.train.device import allow_tf32
+from skeleton_lab.train.device import Precision, allow_tf32
+from skeleton_lab.train.passes import TrainingPasses
 from tests import golden_models
 from tests.golden_models import fill_golden, load_golden
 from tests.plain_ctrgcn import PlainCTRGCN
@@ -75,6 +78,62 @@ def step(model, clips, dtype=None):
         logits = model(clips)
     F.cross_entropy(logits.float(), torch.arange(len(clips), device=CUDA)).backward()
     return logits.detach().double(), torch.cat([p.grad.flatten() for p in model.parameters()]).double()
+
+
+def passes_of(model, dtype, record):
+    """The results, gradients and running moments of six passes, as a training makes them, over the same clips."""
+    torch.backends.cudnn.deterministic = True
+    model, precision = copy.deepcopy(model).train(), Precision("cuda", dtype)
+    said = []
+    passes = TrainingPasses(model, CUDA, precision, precision.scaler(), record, said.append)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+    torch.cuda.manual_seed(0)
+    clips = torch.randn(6, 8, 3, 16, 25, 2, generator=torch.Generator().manual_seed(0))
+    results = []
+    for own in clips.pin_memory():
+        passes.clear(optimizer)
+        results += [passes.run(part, torch.arange(4), 2) for part in own.split(4)]
+        passes.scaler.step(optimizer)
+        passes.scaler.update()
+    assert passes.recording == record and not said
+    assert (passes._recorded is not None) == record
+    return torch.stack(results), {**model.state_dict(), **{f"{n}.grad": p.grad for n, p in model.named_parameters()}}
+
+
+@pytest.mark.parametrize("dtype", [None, torch.bfloat16, torch.float16], ids=["tf32", "bf16", "fp16"])
+@pytest.mark.parametrize("friendly", [False, True], ids=["kept", "recomputed"])
+def test_a_recorded_pass_is_the_pass_to_the_bit(pair, dtype, friendly):
+    ours, _ = pair
+    allow_tf32(CUDA)
+    ours.set_memory_friendly(friendly)
+    (plain_results, plain_state), (results, state) = (passes_of(ours, dtype, record) for record in (False, True))
+    assert torch.equal(plain_results, results)
+    assert not [name for name in state if not torch.equal(plain_state[name], state[name])]
+
+
+class Asks(nn.Module):
+    """A model that waits for a result, which cannot be recorded."""
+
+    capturable = True
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(3 * 16 * 25 * 2, 4)
+
+    def forward(self, clips):
+        return self.fc(clips.flatten(1)) * (2.0 if clips.sum().item() > 0 else 1.0)
+
+
+def test_what_cannot_be_recorded_goes_on_without():
+    model, precision, said = Asks().to(CUDA), Precision("cuda"), []
+    passes = TrainingPasses(model, CUDA, precision, precision.scaler(), True, said.append)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    for _ in range(6):
+        passes.clear(optimizer)
+        result = passes.run(torch.randn(4, 3, 16, 25, 2), torch.arange(4), 1)
+        optimizer.step()
+    assert torch.isfinite(result).all()
+    assert len(said) == 1 and "could not be recorded" in said[0] and "going on without" in said[0]
 
 
 def off_by(found, exact):

@@ -6,6 +6,7 @@ import torch
 
 from skeleton_lab.train.device import Precision
 from skeleton_lab.train.loop import Compute, Means, train_one_epoch
+from skeleton_lab.train.passes import TrainingPasses
 
 MODEL_ARGS = {"num_class": 60, "num_point": 25, "num_person": 2, "num_gcn_scales": 3, "num_g3d_scales": 2,
               "graph": "graph.ntu_rgb_d.AdjMatrixGraph"}
@@ -22,8 +23,9 @@ def weights_after_a_step(tree, forward_batch_size):
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9, nesterov=True, weight_decay=0.0005)
     losses = []
     cpu = torch.device("cpu")
-    train_one_epoch(model, [batch], optimizer, Precision("cpu").scaler(),
-                    Compute(cpu, Precision("cpu"), forward_batch_size), Means(),
+    precision = Precision("cpu")
+    train_one_epoch(TrainingPasses(model, cpu, precision, precision.scaler()), [batch], optimizer,
+                    Compute(cpu, precision, forward_batch_size), Means(),
                     lambda first, chunk_losses, accuracies: losses.extend(chunk_losses[0]), {})
     return before, model.state_dict(), losses
 

@@ -1,0 +1,144 @@
+"""A pass of training: forward, loss, backward. On a GPU it is recorded as a CUDA graph, and replayed from then on.
+
+A pass launches some thousand kernels, each of which costs a processor microseconds: with small batches, or on a fast
+GPU, that takes longer than the kernels. A replay starts them all at once, and computes the same, to the bit.
+
+Only models that say `capturable = True` are recorded: on clips of one shape they launch the same kernels in every pass
+and never wait for a result. What else a pass of theirs did, a replay would leave out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from skeleton_lab.errors import UserError
+from skeleton_lab.train.device import Precision
+
+WARM_UP = 3  # passes that run as they are before one is recorded: libraries set themselves up in the first ones
+Shape = tuple[torch.Size, float]
+
+
+class TrainingPasses:
+    """The passes of one model; their gradients add up in its parameters until `clear`.
+
+    Args:
+        scaler: of the gradients; a pass multiplies its loss by it.
+        record: whether to record a pass and replay it, where device and model permit that.
+        say: told, once, if recording fails.
+    """
+
+    def __init__(self, model: nn.Module, device: torch.device, precision: Precision, scaler: torch.amp.GradScaler,
+                 record: bool = False, say: Callable[[str], None] = print) -> None:
+        self.model, self.device, self.precision, self.scaler, self.say = model, device, precision, scaler, say
+        self.recording = record and device.type == "cuda" and getattr(model, "capturable", False)
+        self._stream = torch.cuda.Stream(device) if self.recording else None
+        self._ran: Counter[Shape] = Counter()
+        self._recorded: _Recorded | None = None
+        self._num_classes = 0
+
+    def clear(self, optimizer: torch.optim.Optimizer) -> None:
+        """Set the gradients to zero: in place where a recording adds to them."""
+        optimizer.zero_grad(set_to_none=not self.recording)
+
+    def run(self, clips: Any, labels: Tensor, chunks: float) -> Tensor:
+        """Add the gradients of (mean loss of these clips) / chunks; return (2,) on the device: the loss, and top-1.
+
+        Args:
+            clips: (N, C, T, V, M), or with descriptors beside it, on any device. labels: (N,) class indices.
+
+        Raises:
+            UserError: a label that the model has no class for.
+        """
+        if not self.recording or not isinstance(clips, Tensor):
+            return self._pass(clips, labels, chunks)
+        shape = (clips.shape, chunks)
+        if self._recorded is None and self._ran[shape] >= WARM_UP:
+            self._record(clips, labels, shape)
+        if self._recorded is not None and self._recorded.shape == shape:
+            check_labels(labels, self._num_classes)
+            return self._recorded.replay(clips, labels)
+        self._ran[shape] += 1
+        with self._on_own_stream():
+            return self._pass(clips, labels, chunks)
+
+    def release(self) -> None:
+        """Give up the recording, and the memory that its tensors take."""
+        self._recorded = None
+        self._ran.clear()
+
+    def _pass(self, clips: Any, labels: Tensor, chunks: float) -> Tensor:
+        with self.precision.autocast():
+            logits = logits_of(self.model(clips.to(self.device, non_blocking=True)))
+        self._num_classes = logits.shape[1]
+        check_labels(labels, self._num_classes)
+        targets = labels.to(self.device, non_blocking=True)
+        loss = functional.cross_entropy(
+            logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits, targets)
+        self.scaler.scale(loss / chunks).backward()
+        accuracy = (logits.detach().argmax(dim=1) == targets).float().mean()
+        return torch.stack([loss.detach().float(), accuracy])
+
+    def _record(self, clips: Tensor, labels: Tensor, shape: Shape) -> None:
+        """Record a pass over clips of this shape, without running it; where that fails, go on without."""
+        own = clips.to(self.device, copy=True), labels.to(self.device, copy=True)
+        graph = torch.cuda.CUDAGraph()
+        try:
+            # The loader's thread, which pins memory, may go on meanwhile.
+            with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
+                result = self._pass(*own, shape[1])
+        except RuntimeError as error:
+            self.recording = False
+            reason = " ".join(str(error).split())[:200]
+            self.say(f"--cuda-graph: a training pass could not be recorded ({reason}); going on without.")
+            return
+        self._recorded = _Recorded(shape, graph, *own, result)
+
+    @contextmanager
+    def _on_own_stream(self) -> Iterator[None]:
+        """Compute on the stream that recordings are made on, in order with what comes before and after."""
+        assert self._stream is not None
+        current = torch.cuda.current_stream(self.device)
+        self._stream.wait_stream(current)
+        with torch.cuda.stream(self._stream):
+            yield
+        current.wait_stream(self._stream)
+
+
+@dataclass
+class _Recorded:
+    """A pass as a CUDA graph, with the tensors that it reads from and writes to."""
+
+    shape: Shape
+    graph: torch.cuda.CUDAGraph
+    clips: Tensor
+    labels: Tensor
+    result: Tensor
+
+    def replay(self, clips: Tensor, labels: Tensor) -> Tensor:
+        self.clips.copy_(clips, non_blocking=True)
+        self.labels.copy_(labels, non_blocking=True)
+        self.graph.replay()
+        return self.result.clone()
+
+
+def logits_of(output: Any) -> Tensor:
+    """Return the logits (N, classes) of what a model returns, which may be a tuple that begins with them."""
+    return output[0] if isinstance(output, tuple) else output
+
+
+def check_labels(labels: Tensor, num_classes: int) -> None:
+    """Raise a UserError unless each label is one of the classes; labels that are on a GPU have been looked at."""
+    if labels.is_cuda:
+        return
+    largest = int(labels.max())
+    if largest >= num_classes or int(labels.min()) < 0:
+        raise UserError(f"label {largest} is out of range for a model of {num_classes} classes; "
+                        "check num_class in model_args against the data")
