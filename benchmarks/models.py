@@ -6,8 +6,8 @@
 
 A ratio is plain over fast, so more is better; medians of interleaved pairs. On a CPU times are CPU time of the
 process, which other work on the machine disturbs less than the clock. On a GPU the fast variants are recorded as CUDA
-graphs, as training does, and the plain one is launched kernel by kernel, as published code is. Each model runs in a process of its own, and on a
-CPU so does each reading of the peak. Not a measure of feeding, nor of a whole training.
+graphs, as training does, and the plain one is launched kernel by kernel, as published code is. Each model runs in a
+process of its own, and on a CPU so does each reading of the peak. Not a measure of feeding, nor of a whole training.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ sys.path.insert(0, str(ROOT))
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from skeleton_lab.train.device import Precision, allow_tf32
 from skeleton_lab.train.passes import WARM_UP, TrainingPasses
