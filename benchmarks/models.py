@@ -144,7 +144,7 @@ class Bench:
 
         def pack(tensor: Tensor) -> Tensor:
             kept.setdefault(tensor.untyped_storage().data_ptr(), tensor)
-            return tensor
+            return tensor.detach()  # an operator's own output, kept as it is, would keep the whole graph alive
 
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor), self.autocast(precision):
             logits = model(self.clips)

@@ -19,6 +19,7 @@ from skeleton_lab.errors import UserError
 from skeleton_lab.norm_kernels import gradient_sums, through_moments
 from skeleton_lab.recompute import recomputing
 from skeleton_lab.synchrony import averaged, num_processes, of_all_processes
+from skeleton_lab.working_set import all_at_once
 
 
 class Moments(NamedTuple):
@@ -39,9 +40,9 @@ def row_moments(x: Tensor) -> RowMoments:
     """Return the moments of x (B, C, ...) for each of B and C, at least in float32."""
     rows = x.flatten(2)  # (B, C, P)
     dtype = torch.promote_types(x.dtype, torch.float32)
-    if x.is_cuda:
-        mean, var = torch.batch_norm_update_stats(rows.reshape(1, -1, rows.shape[2]), None, None, 0.0)
-        return RowMoments(mean.view(x.shape[:2]), var.view(x.shape[:2]).mul_(rows.shape[2]))
+    if all_at_once(x):
+        var, mean = torch.var_mean(rows.to(dtype), dim=2, unbiased=False)
+        return RowMoments(mean, var.mul_(rows.shape[2]))
     mean = rows.mean(dim=2, dtype=dtype)
     # On a CPU `var` takes ten times as long as centring and a norm. It is as accurate: nothing cancels.
     return RowMoments(mean, torch.linalg.vector_norm(rows - mean.unsqueeze(-1), dim=2).square_())

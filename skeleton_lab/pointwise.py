@@ -10,6 +10,7 @@ from torch.autograd.function import once_differentiable
 
 from skeleton_lab.norm import Moments, batch_moments, normalize, normalize_backward
 from skeleton_lab.precision import without_autocast
+from skeleton_lab.working_set import all_at_once
 
 
 def pointwise(weight: Tensor, x: Tensor, out: Tensor | None = None) -> Tensor:
@@ -45,7 +46,7 @@ def body_chunks(x: Tensor, cache_bytes: int = 512 * 1024) -> list[slice]:
     GPU it is everything.
     """
     bodies = x.shape[0]
-    chunk = bodies if x.is_cuda else max(1, cache_bytes // (x[0].numel() * x.element_size()))
+    chunk = bodies if all_at_once(x) else max(1, cache_bytes // (x[0].numel() * x.element_size()))
     return [slice(start, start + chunk) for start in range(0, bodies, chunk)]
 
 

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from model.windows import Windows
+from skeleton_lab.working_set import all_at_once
 
 # Wide rows are made and used in pieces of about this many numbers: on the CPU they stay in the cache.
 PIECE_NUMBERS_CPU = 1 << 18
@@ -218,7 +219,7 @@ def add_product(total: Tensor, a: Tensor, b: Tensor) -> None:
 
 def _add_outer_products(total: Tensor, a: Tensor, b: Tensor) -> None:
     """total (P, R) += the sum over n of a[n] @ b[n]^T, of a (N, P, C) and b (N, R, C)."""
-    if a.is_cuda:  # each product by itself, added up in single precision: nothing wide is copied
+    if all_at_once(a):  # each product by itself, added up in single precision: nothing wide is copied
         total += torch.bmm(a, b.transpose(1, 2)).sum(dim=0, dtype=total.dtype)
     elif total.dtype == a.dtype:
         total.addbmm_(a, b.transpose(1, 2))
@@ -245,7 +246,7 @@ def _as_stack(adjacency: Tensor, windows: Windows, num_joints: int) -> Tensor:
 
 def _pieces(num_windows: int, numbers_each: int, on: Tensor) -> list[slice]:
     """Return slices of the windows, of about as many numbers as fit the cache of the device of `on`."""
-    limit = PIECE_NUMBERS_CPU if on.device.type == "cpu" else PIECE_NUMBERS
+    limit = PIECE_NUMBERS if all_at_once(on) else PIECE_NUMBERS_CPU
     step = max(1, limit // numbers_each)
     return [slice(start, min(start + step, num_windows)) for start in range(0, num_windows, step)]
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from skeleton_lab.norm import Moments, normalize
 from skeleton_lab.norm_kernels import gradient_sums, through_moments
 from skeleton_lab.synchrony import averaged, of_all_processes
+from skeleton_lab.working_set import all_at_once
 
 PIECE_NUMBERS_CPU = 1 << 18
 
@@ -97,10 +98,7 @@ class RowNorm:
         self.grad_weight.addcmul_(products, self.inverse)
 
     def backward(self, grad: Tensor, rows: Tensor, count: int) -> Tensor:
-        """Return the gradient of some rows, given that of norm(rows), once all `count` rows have been collected.
-
-        grad may be overwritten.
-        """
+        """Return the gradient of some rows, given that of norm(rows), once all `count` rows have been collected."""
         self._averaged = self._averaged or averaged(self.grad_weight, self.grad_bias)
         grad_weight, grad_bias = self._averaged
         if rows.is_cuda:
@@ -108,14 +106,12 @@ class RowNorm:
                                            grad_bias, grad_weight / self.inverse, count))
         slope = -self.scale * self.inverse * grad_weight / count
         offset = -self.scale * grad_bias / count - slope * self.mean
-        if grad.dtype != self.mean.dtype:
-            return (grad * self.scale).addcmul_(rows, slope).add_(offset).to(grad.dtype)
-        return grad.mul_(self.scale).addcmul_(rows, slope).add_(offset)
+        return (grad * self.scale).addcmul_(rows, slope).add_(offset).to(grad.dtype)
 
 
 def row_pieces(rows: Tensor) -> list[slice]:
     """Return slices of rows (R, C) to work on in turn: of the size of a CPU's cache, or everything on a GPU."""
-    step = max(1, len(rows) if rows.is_cuda else PIECE_NUMBERS_CPU // rows.shape[1])
+    step = max(1, len(rows) if all_at_once(rows) else PIECE_NUMBERS_CPU // rows.shape[1])
     return [slice(start, min(start + step, len(rows))) for start in range(0, len(rows), step)]
 
 

@@ -23,6 +23,7 @@ from model.operators import relu_backward_into
 from model.row_norm import RowMoments, RowNorm, row_pieces
 from skeleton_lab.norm import Moments, relu_backward
 from skeleton_lab.precision import without_autocast
+from skeleton_lab.working_set import all_at_once
 
 POOL_OFFSETS = (-1, 0, 1)
 
@@ -133,8 +134,7 @@ class TemporalRows(torch.autograd.Function):
             norm1 = RowNorm(norm1_weight, norm1_bias, Moments(mean1, var1), options.eps)
             norm2 = RowNorm(norm2_weight, norm2_bias, Moments(mean2, var2), options.eps)
             grads = [part for rows, norm, members in _groups(merged, norm2, shape)
-                     for part in _through_norm(norm, shape.columns(grad, members).contiguous(),
-                                               rows).split(shape.width, dim=1)]
+                     for part in _through_norm(norm, shape.columns(grad, members), rows).split(shape.width, dim=1)]
             grad_hidden, grad_kernels = _hidden_gradient(grads, hidden, merged, norm1, kernels, options)
             head, plain = weight1.split(len(norm1_weight))
             grad_weight1 = torch.cat([torch.mm(grad_hidden.t(), x), torch.mm(grads[-1].t(), shape.every_stride(x))])
@@ -176,7 +176,7 @@ class StridedLinearNorm(torch.autograd.Function):
         with without_autocast(x):
             seen = shape.every_stride(x)
             norm = RowNorm(norm_weight, norm_bias, Moments(*moments), ctx.eps)
-            grad = _through_norm(norm, grad.to(x.dtype).clone(), torch.mm(seen, weight.t()))
+            grad = _through_norm(norm, grad.to(x.dtype).contiguous(), torch.mm(seen, weight.t()))
             grad_x = torch.zeros_like(x)
             shape.of(grad_x)[::shape.stride] = shape.of(torch.mm(grad, weight))
             grad_weight = torch.mm(grad.t(), seen)
@@ -195,7 +195,7 @@ def _product_and_moments(x: Tensor, weight: Tensor) -> tuple[Tensor, Moments]:
 def _groups(rows: Tensor, norm: RowNorm, shape: TemporalShape) -> list[tuple[Tensor, RowNorm, range]]:
     """Return (rows, their part of the norm, which branches these are): a branch at a time, or on a GPU all at once."""
     number = rows.shape[1] // shape.width
-    if rows.is_cuda:
+    if all_at_once(rows):
         return [(rows, norm, range(number))]
     return list(zip(rows.split(shape.width, dim=1), norm.split(shape.width), (range(i, i + 1) for i in range(number)),
                     strict=True))
@@ -220,7 +220,7 @@ def _hidden_gradient(grads: Sequence[Tensor], hidden: Tensor, merged: Tensor, no
 
 
 def _through_norm(norm: RowNorm, grad: Tensor, rows: Tensor) -> Tensor:
-    """Return the gradient of all rows in front of the norm, given that behind it, which may be overwritten."""
+    """Return the gradient of all rows in front of the norm, given that behind it."""
     norm.collect(grad, rows)
     return norm.backward(grad, rows, len(rows))
 

@@ -12,9 +12,11 @@ from torch import Tensor
 
 from skeleton_lab.bench.job import Subject
 from skeleton_lab.bench.meters import KeptBytes, LiveBytes, tensor_bytes
+from skeleton_lab.working_set import as_on_a_gpu
 
-# Room for what operations on the CPU do not show: convolution workspaces, and memory that the allocator holds but
-# cannot use. An assumption; benchmarks/memory_prediction.py compares with a GPU where there is one.
+# What the libraries of a GPU take for themselves, whatever the batch: measured on an H200, where it is most. And room
+# for memory that the allocator holds but cannot use.
+WORKSPACE_BYTES = 110 * 10**6
 MARGIN = 0.10
 SEARCH_LIMIT = 4096
 SEARCH_RESOLUTION = 32  # a search stops when the answer is known to 1 part in so many
@@ -52,9 +54,13 @@ class Footprint:
         """Predict the bytes that autograd keeps."""
         return self.kept_base + clips * self.kept_per_clip
 
-    def peak(self, clips: int) -> float:
+    def tensors(self, clips: int) -> float:
         """Predict the most bytes that tensors take at once: an upper bound, all gradients counted from the start."""
         return self.standing + self.gradients + self.peak_base + clips * self.peak_per_clip
+
+    def peak(self, clips: int) -> float:
+        """Predict the most bytes that are taken on a GPU at once."""
+        return self.tensors(clips) + WORKSPACE_BYTES
 
     def largest_batch(self, budget_bytes: float) -> int:
         """Return the most clips per forward pass whose predicted peak, with the margin, stays within the budget."""
@@ -172,7 +178,8 @@ def capacity(subject: Subject) -> dict[str, Any]:
     else:
         assert job.budget_bytes is not None, "a prediction needs a budget"
         budget_bytes = job.budget_bytes
-        footprint = predict_footprint(subject)
+        with as_on_a_gpu():
+            footprint = predict_footprint(subject)
         largest = footprint.largest_batch(budget_bytes)
         answer |= {"predicted": True, "footprint": asdict(footprint),
                    "kept_mib_per_clip": footprint.kept_per_clip / 2**20}

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from skeleton_lab.bench.capacity import Footprint
 from skeleton_lab.bench.job import CAPACITY, MEASURE, Job
 from skeleton_lab.bench.recipes import NTU60_EPOCH_CLIPS, Recipe
 
@@ -138,8 +139,6 @@ def _measuring_job(recipe: Recipe, settings: Settings, choice: Choice | None) ->
 def _recipe_peak(row: dict[str, Any], choice: Choice) -> float | None:
     """Return the recipe's peak memory in bytes: predicted, or measured where the recipe itself was; else None."""
     if row["predicted"]:
-        line = row["footprint"]
-        return (line["standing"] + line["gradients"] + line["peak_base"]
-                + choice.forward_batch_size * line["peak_per_clip"])
+        return Footprint(**row["footprint"]).peak(choice.forward_batch_size)
     measured = row["forward_batch_size"] == choice.forward_batch_size
     return row["peak_allocated_mib"] * 2**20 if measured and "peak_allocated_mib" in row else None

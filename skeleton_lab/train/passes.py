@@ -96,6 +96,7 @@ class TrainingPasses:
                 result = self._pass(*own, shape[1])
         except RuntimeError as error:
             self.recording = False
+            _end_failed_recording(self.device)
             reason = " ".join(str(error).split())[:200]
             self.say(f"--cuda-graph: a training pass could not be recorded ({reason}); going on without.")
             return
@@ -127,6 +128,12 @@ class _Recorded:
         self.labels.copy_(labels, non_blocking=True)
         self.graph.replay()
         return self.result.clone()
+
+
+def _end_failed_recording(device: torch.device) -> None:
+    """Record nothing, successfully: after a failure the GPU's random generator believes that recording goes on."""
+    with torch.cuda.graph(torch.cuda.CUDAGraph()):
+        torch.zeros(1, device=device)
 
 
 def logits_of(output: Any) -> Tensor:

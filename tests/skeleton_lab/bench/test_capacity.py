@@ -9,6 +9,7 @@ import torch
 
 from skeleton_lab.bench.capacity import (
     MARGIN,
+    WORKSPACE_BYTES,
     SEARCH_LIMIT,
     Footprint,
     capacity,
@@ -80,7 +81,8 @@ def test_another_error_in_a_trial_is_not_swallowed(monkeypatch):
 def test_the_footprint_is_a_line():
     line = Footprint(standing=1000, gradients=100, kept_base=5, kept_per_clip=7, peak_base=10, peak_per_clip=20)
     assert line.kept(3) == 26
-    assert line.peak(4) == 1000 + 100 + 10 + 80
+    assert line.tensors(4) == 1000 + 100 + 10 + 80
+    assert line.peak(4) == line.tensors(4) + WORKSPACE_BYTES
     budget = line.peak(50) * (1 + MARGIN)
     assert line.largest_batch(budget) == 50
     assert line.largest_batch(budget - 1) == 49
@@ -95,7 +97,7 @@ def test_predictions_hold_at_another_batch_size(amp):
     held = held_bytes(subject, 48)
     assert held.kept == pytest.approx(held.alive, rel=0.02)
     assert line.kept(48) == pytest.approx(held.kept, rel=0.02)
-    assert line.peak(48) - line.standing == pytest.approx(held.peak, rel=0.1)
+    assert line.tensors(48) - line.standing == pytest.approx(held.peak, rel=0.1)
     weights = sum(t.nbytes for t in subject.model.state_dict().values())
     assert line.gradients == sum(p.nbytes for p in subject.model.parameters())
     assert line.standing >= weights + 2 * line.gradients  # AdamW keeps two moments
