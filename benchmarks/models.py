@@ -110,13 +110,8 @@ class Bench:
         if key not in self.passes:
             number_format = Precision(self.device.type, PRECISIONS[precision])
             self.passes[key] = TrainingPasses(model, self.device, number_format, number_format.scaler(), record)
-        passes = self.passes[key]
-        if passes.recording:
-            for parameter in model.parameters():
-                parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad.zero_()
-        else:
-            model.zero_grad()
-        passes.run(self.clips, self.targets, 1)
+        model.zero_grad(set_to_none=True)
+        self.passes[key].run(self.clips, self.targets, 1)
 
     def evaluate(self, name: str, precision: str) -> None:
         """Forward in evaluation mode."""

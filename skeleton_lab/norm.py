@@ -127,12 +127,13 @@ def update_running(norms: Sequence[nn.modules.batchnorm._BatchNorm], moments: Mo
         mean = moments.mean if left_out is None else moments.mean + left_out
         var = moments.var * (count / max(count - 1, 1))
         widths = [norm.num_features for norm in norms]
-        for norm, new_mean, new_var in zip(norms, mean.split(widths), var.split(widths), strict=True):
-            running_mean, running_var = running_moments(norm)
-            assert norm.num_batches_tracked is not None and norm.momentum is not None  # as PyTorch makes them
-            norm.num_batches_tracked += 1
-            running_mean.lerp_(new_mean.to(running_mean.dtype), norm.momentum)
-            running_var.lerp_(new_var.to(running_var.dtype), norm.momentum)
+        means, variances = zip(*map(running_moments, norms), strict=True)
+        [momentum] = {norm.momentum for norm in norms}  # the published models have PyTorch's everywhere
+        counts = [norm.num_batches_tracked for norm in norms if norm.num_batches_tracked is not None]
+        assert momentum is not None
+        torch._foreach_add_(counts, 1)  # a foreach operator is one kernel on a GPU, for all norms
+        for old, new in ((means, mean), (variances, var)):
+            torch._foreach_lerp_(old, new.to(old[0].dtype).split(widths), momentum)
 
 
 def running_moments(norm: nn.modules.batchnorm._BatchNorm) -> Moments:

@@ -100,7 +100,7 @@ class Subject:
                 for part in clips.split(size):
                     self.forward(part)
             return
-        self.passes.clear(self.optimizer)
+        self.optimizer.zero_grad(set_to_none=True)
         for part, targets in zip(clips.split(size), labels.split(size), strict=True):
             self.passes.run(part, targets, len(clips) / len(part))
         self.passes.scaler.step(self.optimizer)

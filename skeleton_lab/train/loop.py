@@ -164,7 +164,7 @@ def train_one_epoch(passes: TrainingPasses, batches: Iterable[Batch], optimizer:
 def _train_batch(passes: TrainingPasses, data: Any, labels: torch.Tensor, optimizer: torch.optim.Optimizer,
                  compute: Compute) -> torch.Tensor:
     """Take one optimiser step; return (2, chunks): the chunks' undivided losses and accuracies."""
-    passes.clear(optimizer)
+    optimizer.zero_grad(set_to_none=True)
     size = compute.forward_batch_size
     chunks = max(len(labels) // size, 1)
     results = []

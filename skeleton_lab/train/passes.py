@@ -27,7 +27,7 @@ Shape = tuple[torch.Size, float]
 
 
 class TrainingPasses:
-    """The passes of one model; their gradients add up in its parameters until `clear`.
+    """The passes of one model, whose gradients add up in its parameters until an optimiser sets them to None.
 
     Args:
         scaler: of the gradients; a pass multiplies its loss by it.
@@ -43,10 +43,6 @@ class TrainingPasses:
         self._ran: Counter[Shape] = Counter()
         self._recorded: _Recorded | None = None
         self._num_classes = 0
-
-    def clear(self, optimizer: torch.optim.Optimizer) -> None:
-        """Set the gradients to zero: in place where a recording adds to them."""
-        optimizer.zero_grad(set_to_none=not self.recording)
 
     def run(self, clips: Any, labels: Tensor, chunks: float) -> Tensor:
         """Add the gradients of (mean loss of these clips) / chunks; return (2,) on the device: the loss, and top-1.
@@ -70,9 +66,8 @@ class TrainingPasses:
             return self._pass(clips, labels, chunks)
 
     def release(self) -> None:
-        """Give up the recording, and the memory that its tensors take."""
+        """Give up the recording, and the memory that its tensors take; the next pass makes another."""
         self._recorded = None
-        self._ran.clear()
 
     def _pass(self, clips: Any, labels: Tensor, chunks: float) -> Tensor:
         with self.precision.autocast():
@@ -89,7 +84,9 @@ class TrainingPasses:
     def _record(self, clips: Tensor, labels: Tensor, shape: Shape) -> None:
         """Record a pass over clips of this shape, without running it; where that fails, go on without."""
         own = clips.to(self.device, copy=True), labels.to(self.device, copy=True)
-        graph = torch.cuda.CUDAGraph()
+        graph, parameters = torch.cuda.CUDAGraph(), list(self.model.parameters())
+        so_far = [parameter.grad for parameter in parameters]
+        self.model.zero_grad(set_to_none=True)
         try:
             # The loader's thread, which pins memory, may go on meanwhile.
             with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
@@ -99,8 +96,11 @@ class TrainingPasses:
             _end_failed_recording(self.device)
             reason = " ".join(str(error).split())[:200]
             self.say(f"--cuda-graph: a training pass could not be recorded ({reason}); going on without.")
-            return
-        self._recorded = _Recorded(shape, graph, *own, result)
+        else:
+            grads = [(parameter, parameter.grad) for parameter in parameters if parameter.grad is not None]
+            self._recorded = _Recorded(shape, graph, *own, result, grads)
+        for parameter, grad in zip(parameters, so_far, strict=True):
+            parameter.grad = grad
 
     @contextmanager
     def _on_own_stream(self) -> Iterator[None]:
@@ -115,19 +115,38 @@ class TrainingPasses:
 
 @dataclass
 class _Recorded:
-    """A pass as a CUDA graph, with the tensors that it reads from and writes to."""
+    """A pass as a CUDA graph, with the tensors that it reads from and writes to; `grads`: each parameter and its own."""
 
     shape: Shape
     graph: torch.cuda.CUDAGraph
     clips: Tensor
     labels: Tensor
     result: Tensor
+    grads: list[tuple[nn.Parameter, Tensor]]
 
     def replay(self, clips: Tensor, labels: Tensor) -> Tensor:
         self.clips.copy_(clips, non_blocking=True)
         self.labels.copy_(labels, non_blocking=True)
         self.graph.replay()
+        self._hand_over()
         return self.result.clone()
+
+    def _hand_over(self) -> None:
+        """Add the gradients to the parameters'.
+
+        The first ones of a step are handed over as they are, or, if the next replay is of the same step, as copies.
+        """
+        new = [grad for _, grad in self.grads]
+        so_far = [parameter.grad for parameter, _ in self.grads if parameter.grad is not None]
+        if so_far:
+            torch._foreach_add_(so_far, new)
+            return
+        if self.shape[1] != 1:
+            copies = [torch.empty_like(grad) for grad in new]
+            torch._foreach_copy_(copies, new)
+            new = copies
+        for (parameter, _), grad in zip(self.grads, new, strict=True):
+            parameter.grad = grad
 
 
 def _end_failed_recording(device: torch.device) -> None:

@@ -80,8 +80,8 @@ def step(model, clips, dtype=None):
     return logits.detach().double(), torch.cat([p.grad.flatten() for p in model.parameters()]).double()
 
 
-def passes_of(model, dtype, record):
-    """The results, gradients and running moments of six passes, as a training makes them, over the same clips."""
+def passes_of(model, dtype, record, chunks):
+    """The results, gradients and running moments of six steps of `chunks` passes, as a training makes them."""
     torch.backends.cudnn.deterministic = True
     model, precision = copy.deepcopy(model).train(), Precision("cuda", dtype)
     said = []
@@ -91,8 +91,8 @@ def passes_of(model, dtype, record):
     clips = torch.randn(6, 8, 3, 16, 25, 2, generator=torch.Generator().manual_seed(0))
     results = []
     for own in clips.pin_memory():
-        passes.clear(optimizer)
-        results += [passes.run(part, torch.arange(4), 2) for part in own.split(4)]
+        optimizer.zero_grad(set_to_none=True)
+        results += [passes.run(part, torch.arange(8 // chunks), chunks) for part in own.split(8 // chunks)]
         passes.scaler.step(optimizer)
         passes.scaler.update()
     assert passes.recording == record and not said
@@ -101,12 +101,13 @@ def passes_of(model, dtype, record):
 
 
 @pytest.mark.parametrize("dtype", [None, torch.bfloat16, torch.float16], ids=["tf32", "bf16", "fp16"])
-@pytest.mark.parametrize("friendly", [False, True], ids=["kept", "recomputed"])
-def test_a_recorded_pass_is_the_pass_to_the_bit(pair, dtype, friendly):
+@pytest.mark.parametrize(("friendly", "chunks"), [(False, 1), (False, 2), (True, 1)])
+def test_a_recorded_pass_is_the_pass_to_the_bit(pair, dtype, friendly, chunks):
     ours, _ = pair
     allow_tf32(CUDA)
     ours.set_memory_friendly(friendly)
-    (plain_results, plain_state), (results, state) = (passes_of(ours, dtype, record) for record in (False, True))
+    (plain_results, plain_state), (results, state) = (passes_of(ours, dtype, record, chunks)
+                                                      for record in (False, True))
     assert torch.equal(plain_results, results)
     assert not [name for name in state if not torch.equal(plain_state[name], state[name])]
 
@@ -129,7 +130,7 @@ def test_what_cannot_be_recorded_goes_on_without():
     passes = TrainingPasses(model, CUDA, precision, precision.scaler(), True, said.append)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     for _ in range(6):
-        passes.clear(optimizer)
+        optimizer.zero_grad(set_to_none=True)
         result = passes.run(torch.randn(4, 3, 16, 25, 2), torch.arange(4), 1)
         optimizer.step()
     assert torch.isfinite(result).all()

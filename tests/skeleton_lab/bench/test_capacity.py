@@ -9,8 +9,8 @@ import torch
 
 from skeleton_lab.bench.capacity import (
     MARGIN,
-    WORKSPACE_BYTES,
     SEARCH_LIMIT,
+    WORKSPACE_BYTES,
     Footprint,
     capacity,
     fits_on_gpu,
