@@ -135,15 +135,15 @@ class Bench:
         """Return MiB a clip that autograd keeps: each storage once, parameters and buffers left out."""
         model = self.variant(name).train()
         own = {tensor.untyped_storage().data_ptr() for tensor in (*model.parameters(), *model.buffers())}
-        kept: dict[int, Tensor] = {}
+        kept: dict[int, torch.UntypedStorage] = {}  # tensors with a history would keep the whole graph alive
 
         def pack(tensor: Tensor) -> Tensor:
-            kept.setdefault(tensor.untyped_storage().data_ptr(), tensor)
-            return tensor.detach()  # an operator's own output, kept as it is, would keep the whole graph alive
+            kept.setdefault(tensor.untyped_storage().data_ptr(), tensor.untyped_storage())
+            return tensor.detach()
 
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor), self.autocast(precision):
             logits = model(self.clips)
-        total = sum(tensor.untyped_storage().nbytes() for pointer, tensor in kept.items() if pointer not in own)
+        total = sum(storage.nbytes() for pointer, storage in kept.items() if pointer not in own)
         del logits
         return total / MIB / len(self.clips)
 

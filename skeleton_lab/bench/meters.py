@@ -67,7 +67,7 @@ class KeptBytes:
         storage = tensor.untyped_storage()
         if storage._cdata not in self._existing:
             self._sizes[storage._cdata] = storage.nbytes()
-        return tensor.detach()  # an operator's own output, kept as it is, would keep the whole graph alive
+        return tensor
 
     @property
     def total(self) -> int:

@@ -115,7 +115,7 @@ class TrainingPasses:
 
 @dataclass
 class _Recorded:
-    """A pass as a CUDA graph, with the tensors that it reads from and writes to; `grads`: each parameter and its own."""
+    """A pass as a CUDA graph, and the tensors that it reads from and writes to; `grads`: parameters with their own."""
 
     shape: Shape
     graph: torch.cuda.CUDAGraph
