@@ -110,12 +110,17 @@ def load_checks() -> list[dict[str, Any]]:
 
 
 def accuracy_text(checks: Sequence[Mapping[str, Any]]) -> str:
-    """Say how far off predictions were, on CPUs and on GPUs, or that they were not checked there."""
-    def worst(kind: str) -> str:
-        errors = [abs(c["predicted_bytes"] / c["measured_bytes"] - 1) for c in checks if c["device_type"] == kind]
+    """Say how far off predictions were, on CPUs and on GPUs, or that they were not checked there.
+
+    On a GPU below 1 GB, where nobody runs short, what the libraries take for themselves outweighs the rest.
+    """
+    def worst(kind: str, least_bytes: float = 0) -> str:
+        errors = [abs(check["predicted_bytes"] / check["measured_bytes"] - 1) for check in checks
+                  if check["device_type"] == kind and check["measured_bytes"] >= least_bytes]
         return f"off by at most {max(errors):.1%} at {len(errors)} points" if errors else "not checked yet"
 
-    return f"Predictions, where checked: on a CPU (bytes kept by autograd) {worst('cpu')}; on a GPU {worst('cuda')}."
+    return (f"Predictions, where checked: on a CPU (bytes kept by autograd) {worst('cpu')}; "
+            f"on a GPU (peaks of 1 GB and more) {worst('cuda', 1e9)}.")
 
 
 def to_json(rows: Sequence[Row], about: Mapping[str, Any]) -> str:

@@ -55,8 +55,12 @@ def test_json_and_csv_hold_the_figures():
 def test_the_accuracy_of_predictions_is_what_the_checks_say():
     checks = [{"device_type": "cpu", "predicted_bytes": 110, "measured_bytes": 100},
               {"device_type": "cpu", "predicted_bytes": 95, "measured_bytes": 100}]
-    assert "off by at most 10.0% at 2 points; on a GPU not checked yet" in tables.accuracy_text(checks)
+    gpu = "on a GPU (peaks of 1 GB and more)"
+    assert f"off by at most 10.0% at 2 points; {gpu} not checked yet" in tables.accuracy_text(checks)
     assert "on a CPU (bytes kept by autograd) not checked yet" in tables.accuracy_text([])
+    checks = [{"device_type": "cuda", "predicted_bytes": 98e7 * size, "measured_bytes": 1e9 * size}
+              for size in (0.5, 1, 2)] + [{"device_type": "cuda", "predicted_bytes": 2, "measured_bytes": 1}]
+    assert f"{gpu} off by at most 2.0% at 2 points." in tables.accuracy_text(checks)
 
 
 def test_a_prediction_is_called_one():
