@@ -76,7 +76,7 @@ def test_weights_trained_on_the_gpu_score_the_same_on_the_cpu(train, tmp_path):
         assert done.returncode == 0, done.stderr
     on_gpu, on_cpu = (scores_of(tmp_path / device) for device in ("0", "cpu"))
     scale = max(np.abs(scores).max() for scores in on_cpu.values())
-    assert all(np.abs(on_gpu[name] - on_cpu[name]).max() < 0.02 * scale for name in on_cpu)  # TF32
+    assert all(np.abs(on_gpu[name] - on_cpu[name]).max() < 0.05 * scale for name in on_cpu)  # TF32, hardly trained
 
 
 def test_under_torchrun(archives, run_script, tmp_path):
