@@ -19,6 +19,7 @@ from torch.autograd.function import once_differentiable
 from skeleton_lab.norm import RowMoments, merge_moments, row_moments
 from skeleton_lab.pointwise import add_pointwise_weight_grad, body_chunks
 from skeleton_lab.precision import without_autocast
+from skeleton_lab.working_set import all_at_once
 
 
 class AggregationWeights(NamedTuple):
@@ -94,13 +95,10 @@ class _Aggregation:
         projected = torch.matmul(weights.relation_weight, self.mean) + weights.relation_bias.unsqueeze(1)
         self.projected = projected.view(b, 2, s, r, v)  # p, q
         self.feature_weight = weights.feature_weight.to(x.dtype)
-        # One more input channel carries a one, with the bias for weight: features are wide, and adding to them is slow.
-        # Zeros fill up to a multiple of 8 channels, which GPUs multiply best.
-        c = x.shape[1]
-        self.biased_weight = x.new_zeros(channels * s, 8 * (c // 8 + 1))
-        self.biased_weight[:, :c], self.biased_weight[:, c] = self.feature_weight, weights.feature_bias
-        self.inputs = x.new_zeros(n, self.biased_weight.shape[1], v * t)
-        self.inputs[:, c] = 1
+        self.feature_bias: Tensor | None = weights.feature_bias.to(x.dtype).unsqueeze(1)
+        self.inputs, self.mixing = x.flatten(2), self.feature_weight
+        if all_at_once(x):
+            self._let_bias_ride_along()
         # Two more relation channels carry the shared topology, with weight one, and a one, with xi's bias for weight:
         # so refinement and what it is added to are one product.
         extra = torch.stack([torch.ones_like(weights.refine_bias), weights.refine_bias], dim=-1)
@@ -112,12 +110,25 @@ class _Aggregation:
         self.features = x.new_empty(n, channels * s, v * t)
         self.has_grads = False
 
+    def _let_bias_ride_along(self) -> None:
+        """Give the input a channel of ones, with the bias for weight: outside a cache, adding to wide features is slow.
+
+        Zeros fill up to a multiple of 8 channels, which GPUs multiply best.
+        """
+        c = self.x.shape[1]
+        inputs, mixing, bias = self.inputs, self.feature_weight, self.feature_bias
+        self.mixing = mixing.new_zeros(len(mixing), 8 * (c // 8 + 1))
+        self.mixing[:, :c], self.mixing[:, c:c + 1] = mixing, bias
+        self.inputs = inputs.new_zeros(len(inputs), self.mixing.shape[1], inputs.shape[2])
+        self.inputs[:, :c], self.inputs[:, c] = inputs, 1
+        self.feature_bias = None
+
     def forward(self, bodies: slice, out: Tensor) -> None:
         """Write the aggregation of some bodies into `out` (B, C_out, U, T)."""
         x = self.x[bodies]
         self._refine(bodies, len(x))
         topologies = self._fill_topologies(len(x))
-        features = self._fill_features(x)
+        features = self._fill_features(bodies)
         torch.bmm(topologies.transpose(1, 2), features, out=out.flatten(0, 1))
 
     def backward(self, bodies: slice, grad: Tensor, grad_x: Tensor) -> None:
@@ -126,14 +137,14 @@ class _Aggregation:
             self._start_grads()
         x, grad = self.x[bodies], grad.flatten(0, 1)  # (B*C_out, U, T)
         relations = self._refine(bodies, len(x))
-        features = self._fill_features(x)
+        features = self._fill_features(bodies)
         grad_topologies = self.grad_topologies[:len(x)]
         torch.bmm(features, grad.transpose(1, 2), out=grad_topologies.view(-1, self.subsets * self.joints, self.joints))
         self._refinement_backward(bodies, grad_topologies, relations)
         topologies = self._fill_topologies(len(x))
         grad_features = features  # in its place: f(x) is done with
         torch.bmm(topologies, grad, out=grad_features)
-        self._features_backward(x, grad_features.view(len(x), -1, x.shape[2] * x.shape[3]), grad_x.flatten(2))
+        self._features_backward(bodies, grad_features.view(len(x), -1, x.shape[2] * x.shape[3]), grad_x.flatten(2))
         grad_mean = torch.matmul(self.weights.relation_weight.t(), self.grad_projected[bodies].flatten(1, 3))
         grad_x += grad_mean.div_(x.shape[3]).to(x.dtype).unsqueeze(-1)
 
@@ -143,7 +154,8 @@ class _Aggregation:
         grad_operand, grad_weight, r = self.grad_shared, self.grad_refine_weight, self.relations
         c = self.x.shape[1]
         grads = AggregationWeights(
-            feature_weight=self.grad_biased_weight[:, :c], feature_bias=self.grad_biased_weight[:, c],
+            feature_weight=self.grad_mixing[:, :c],
+            feature_bias=self.grad_mixing[:, c] if self.feature_bias is None else self.grad_bias,
             relation_weight=torch.bmm(grad_projected, self.mean.transpose(1, 2)).sum(dim=0),
             relation_bias=grad_projected.sum(dim=(0, 2)),
             refine_weight=grad_weight[..., :r], refine_bias=grad_weight[..., r + 1],
@@ -154,7 +166,8 @@ class _Aggregation:
         self.grad_topologies = torch.empty_like(self.topologies)
         self.grad_operand = torch.empty_like(self.operand, dtype=self.exact)
         self.has_grads = True
-        self.grad_biased_weight = torch.zeros_like(self.biased_weight, dtype=self.exact)
+        self.grad_mixing = torch.zeros_like(self.mixing, dtype=self.exact)
+        self.grad_bias = self.grad_mixing.new_zeros(len(self.mixing))
         self.grad_refine_weight = torch.zeros_like(self.refine_weight, dtype=self.exact)
         self.grad_shared = torch.zeros_like(self.operand[0, :, 0], dtype=self.exact)  # (S, V*U)
         self.grad_projected = torch.empty_like(self.projected)
@@ -174,12 +187,14 @@ class _Aggregation:
                       out=topologies[:, :, subset])
         return topologies.view(-1, self.subsets * self.joints, self.joints)
 
-    def _fill_features(self, x: Tensor) -> Tensor:
+    def _fill_features(self, bodies: slice) -> Tensor:
         """Compute f(x) of all subsets; return it as (B*C_out, S*V, T)."""
-        features, inputs = self.features[:len(x)], self.inputs[:len(x)]
-        inputs[:, :x.shape[1]] = x.flatten(2)
-        torch.bmm(self.biased_weight.expand(len(x), -1, -1), inputs, out=features)
-        return features.view(-1, self.subsets * self.joints, x.shape[3])
+        inputs = self.inputs[bodies]
+        features = self.features[:len(inputs)]
+        torch.bmm(self.mixing.expand(len(inputs), -1, -1), inputs, out=features)
+        if self.feature_bias is not None:
+            features += self.feature_bias
+        return features.view(-1, self.subsets * self.joints, self.x.shape[3])
 
     def _refinement_backward(self, bodies: slice, grad_topologies: Tensor, relations: Tensor) -> None:
         """Take the gradient of the topologies (B, C_out, S, V*U) back to xi's weight and to p and q."""
@@ -197,7 +212,9 @@ class _Aggregation:
         torch.sum(grad, dim=-2, out=grad_projected[:, 0])
         torch.sum(grad, dim=-1, out=grad_projected[:, 1]).neg_()
 
-    def _features_backward(self, x: Tensor, grad: Tensor, grad_x: Tensor) -> None:
+    def _features_backward(self, bodies: slice, grad: Tensor, grad_x: Tensor) -> None:
         """Take the gradient of the features (B, C_out*S, V*T) back to x and the feature convolution."""
-        torch.bmm(self.feature_weight.t().expand(len(x), -1, -1), grad, out=grad_x)
-        add_pointwise_weight_grad(self.grad_biased_weight, grad, self.inputs[:len(x)])
+        torch.bmm(self.feature_weight.t().expand(len(grad), -1, -1), grad, out=grad_x)
+        add_pointwise_weight_grad(self.grad_mixing, grad, self.inputs[bodies])
+        if self.feature_bias is not None:
+            self.grad_bias += grad.sum(dim=2, dtype=self.exact).sum(dim=0)
