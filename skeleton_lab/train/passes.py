@@ -40,6 +40,7 @@ class TrainingPasses:
         self.model, self.device, self.precision, self.scaler, self.say = model, device, precision, scaler, say
         self.recording = record and device.type == "cuda" and getattr(model, "capturable", False)
         self._stream = torch.cuda.Stream(device) if self.recording else None
+        self._main_stream = torch.cuda.current_stream(device) if self.recording else None
         self._ran: Counter[Shape] = Counter()
         self._recorded: _Recorded | None = None
         self._num_classes = 0
@@ -93,7 +94,7 @@ class TrainingPasses:
                 result = self._pass(*own, shape[1])
         except RuntimeError as error:
             self.recording = False
-            _end_failed_recording(self.device)
+            _end_failed_recording(self._main_stream)
             reason = " ".join(str(error).split())[:200]
             self.say(f"--cuda-graph: a training pass could not be recorded ({reason}); going on without.")
         else:
@@ -149,10 +150,15 @@ class _Recorded:
             parameter.grad = grad
 
 
-def _end_failed_recording(device: torch.device) -> None:
-    """Record nothing, successfully: after a failure the GPU's random generator believes that recording goes on."""
+def _end_failed_recording(stream: torch.cuda.Stream | None) -> None:
+    """Go back to the stream from before a recording that failed, and record something that does not.
+
+    After a failure PyTorch stays on the recording's stream, and its random generator believes that recording goes on.
+    """
+    assert stream is not None
+    torch.cuda.set_stream(stream)
     with torch.cuda.graph(torch.cuda.CUDAGraph()):
-        torch.zeros(1, device=device)
+        torch.zeros(1, device=stream.device)
 
 
 def logits_of(output: Any) -> Tensor:

@@ -127,7 +127,7 @@ class Asks(nn.Module):
 
 
 def test_what_cannot_be_recorded_goes_on_without():
-    model, precision, said = Asks().to(CUDA), Precision("cuda"), []
+    model, precision, said, stream = Asks().to(CUDA), Precision("cuda"), [], torch.cuda.current_stream()
     passes = TrainingPasses(model, CUDA, precision, precision.scaler(), True, said.append)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     for _ in range(6):
@@ -135,6 +135,8 @@ def test_what_cannot_be_recorded_goes_on_without():
         result = passes.run(torch.randn(4, 3, 16, 25, 2), torch.arange(4), 1)
         optimizer.step()
     assert torch.isfinite(result).all()
+    assert torch.cuda.current_stream() == stream
+    assert torch.randn(2, device=CUDA).isfinite().all()  # the generator does not believe in a recording
     assert len(said) == 1 and "could not be recorded" in said[0] and "going on without" in said[0]
 
 

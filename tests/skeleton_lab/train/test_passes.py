@@ -74,7 +74,7 @@ def recorder(monkeypatch):
 
     monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
     monkeypatch.setattr(torch.cuda, "graph", record)
-    monkeypatch.setattr(module, "_end_failed_recording", lambda device: None)
+    monkeypatch.setattr(module, "_end_failed_recording", lambda stream: None)
     return make
 
 
