@@ -26,11 +26,11 @@ def model(request):
 
 def outcome(model):
     """Logits in training and in evaluation, gradients and running moments of a pass."""
-    clips = torch.randn(3, 3, 12, 25, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    clips = torch.randn(2, 3, 6, 25, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     state = {key: value.clone() for key, value in model.state_dict().items()}
     model.train().zero_grad()
     logits = model(clips)
-    F.cross_entropy(logits, torch.arange(3)).backward()
+    F.cross_entropy(logits, torch.arange(2)).backward()
     found = [logits.detach(), *(p.grad for p in model.parameters()), *(b.clone() for b in model.buffers())]
     with torch.no_grad():
         found.append(model.eval()(clips))
