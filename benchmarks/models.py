@@ -165,7 +165,8 @@ def report(bench: Bench, name: str, precision: str, pairs: int, peaks: dict[str,
     """Print one table: a line per variant."""
     rounds: list[dict[tuple[str, str], float]] = []
     bench.passes.clear()
-    for _ in range(pairs + WARM_UP + 1):  # the first rounds warm up
+    warm_up = 1 + (WARM_UP if bench.device.type == "cuda" else 0)  # of a recording
+    for _ in range(warm_up + pairs):
         rounds.append({(kind, variant): bench.time_ms(run, variant, precision)
                        for kind, run in (("step", bench.step), ("eval", bench.evaluate)) for variant in VARIANTS})
     kept = {variant: bench.kept_mib(variant, precision) for variant in VARIANTS}
