@@ -86,7 +86,7 @@ def run(options: Options, dataset: Callable[..., Labelled], build: Callable[[int
         UserError: from the data, the device or a loss that is not finite.
     """
     device = choose_device([options.device], print)
-    precision = choose_precision(options.amp, "auto", device)
+    precision = choose_precision(options.amp, "auto", device, print)
     seed_all(options.seed)
     train_set, test_set = (dataset(options.npz_path, split, transform=FixedLength(options.num_frames, augment))
                            for split, augment in (("train", True), ("test", False)))

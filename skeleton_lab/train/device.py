@@ -84,8 +84,9 @@ class Precision:
         return torch.amp.GradScaler(self.device_type, enabled=self.dtype is torch.float16)
 
 
-def choose_precision(half: bool, amp_dtype: str, device: torch.device) -> Precision:
-    """Turn `--half` and `--amp-dtype` into a number format that the device supports.
+def choose_precision(half: bool, amp_dtype: str, device: torch.device,
+                     say: Callable[[str], None] | None = None) -> Precision:
+    """Turn mixed precision and `--amp-dtype` into a number format that the device supports; say so if that is slow.
 
     Raises:
         UserError: fp16 on the CPU, or bf16 on a GPU without it.
@@ -95,6 +96,8 @@ def choose_precision(half: bool, amp_dtype: str, device: torch.device) -> Precis
     if device.type == "cpu":
         if amp_dtype == "fp16":
             raise UserError("--amp-dtype fp16 needs a CUDA GPU; the CPU computes in bf16 (leave --amp-dtype out)")
+        if say and torch.backends.cpu.get_cpu_capability() == "AVX2":  # it has neither bf16 nor AVX-512 instructions
+            say("Mixed precision: this CPU computes bf16 number by number, many times as slowly as fp32.")
         return Precision("cpu", torch.bfloat16)
     native_bf16 = torch.cuda.get_device_capability(device)[0] >= 8
     if amp_dtype == "bf16" and not native_bf16:

@@ -67,7 +67,7 @@ def set_up(config: Config, spec: TreeSpec, work_dir: WorkDir, world: World) -> S
     torch.backends.cudnn.deterministic = config.deterministic
     torch.backends.cudnn.benchmark = not config.deterministic
     device = choose_device(config.device, work_dir.log, world)
-    precision = choose_precision(config.half, config.amp_dtype, device)
+    precision = choose_precision(config.half, config.amp_dtype, device, work_dir.log)
     model = build_model(config)
     parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
     if config.weights:
