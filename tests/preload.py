@@ -1,4 +1,4 @@
-"""What the processes of `tests.ranks` have imported when they start."""
+"""What the processes of `tests.forked` and `tests.ranks` have imported when they start."""
 
 import os
 

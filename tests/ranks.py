@@ -5,7 +5,6 @@ They are forked from a process that has imported torch already, which takes a te
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import socket
 import time
@@ -14,8 +13,8 @@ from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["tests.preload"])
+from tests.forked import CONTEXT
+
 DIED = "died"  # what a process yields that ended without a result
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import pickle
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -53,13 +51,12 @@ def to_converted(data):
 
 
 @pytest.fixture(scope="module")
-def run_packing():
+def run_packing(run_script):
     """Return a function that packs an archive and returns the new one's path."""
 
     def pack(path):
         packed = path.with_name("packed.npz")
-        subprocess.run([sys.executable, ROOT / "dataset_tools" / "pack_npz.py", "--input", path, "--output", packed],
-                       check=True, capture_output=True)
+        run_script("dataset_tools/pack_npz.py", "--input", path, "--output", packed).check_returncode()
         return packed
 
     return pack

@@ -34,13 +34,12 @@ def archives(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def trained(archives, tmp_path_factory):
+def trained(archives, tmp_path_factory, run_script):
     """Work directories of one training from each of the two archives."""
     folders = []
     for archive in archives:
         folder = tmp_path_factory.mktemp("work") / archive.stem
-        done = subprocess.run([sys.executable, "main.py", *flags(archive), "--work-dir", str(folder)], cwd=TREE,
-                              capture_output=True, text=True, timeout=300)
+        done = run_script("main.py", *flags(archive), "--work-dir", folder, cwd=TREE)
         assert done.returncode == 0, done.stderr
         folders.append(folder)
     return folders

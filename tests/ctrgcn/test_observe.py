@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import pickle
 import random
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -37,7 +35,7 @@ def batch_of(feeder, indices=range(NUM_CLIPS)) -> torch.Tensor:
 
 
 @pytest.fixture(scope="module")
-def archives(tmp_path_factory):
+def archives(tmp_path_factory, run_script):
     """Clips in three layouts, whole and cut after 40 % of their frames: kind -> path."""
     folder = tmp_path_factory.mktemp("archives")
     clips, labels = kaggle_clips(NUM_CLIPS, 3, seed=4)
@@ -56,8 +54,8 @@ def archives(tmp_path_factory):
             paths[kind, layout] = folder / f"{kind}_{layout}.npz"
             np.savez(paths[kind, layout], x_train=x, y_train=y, x_test=x, y_test=y)
         paths[kind, "packed"] = folder / f"{kind}_packed.npz"
-        subprocess.run([sys.executable, ROOT / "dataset_tools" / "pack_npz.py", "--input", paths[kind, "kaggle"],
-                        "--output", paths[kind, "packed"]], check=True, capture_output=True)
+        run_script("dataset_tools/pack_npz.py", "--input", paths[kind, "kaggle"],
+                   "--output", paths[kind, "packed"]).check_returncode()
     return paths
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import subprocess
 import sys
 
 import numpy as np
@@ -18,11 +17,10 @@ SMALL = ("--actions", "4", "--train", "12", "--test", "8")
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def made(tmp_path_factory, run_script):
     """The archive and what was printed."""
     path = tmp_path_factory.mktemp("next") / "next_action.npz"
-    done = subprocess.run([sys.executable, ROOT / SCRIPT, "--output", path, *SMALL], capture_output=True, text=True,
-                          timeout=120)
+    done = run_script(SCRIPT, "--output", path, *SMALL)
     assert done.returncode == 0, done.stderr
     return path, done.stdout
 

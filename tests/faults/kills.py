@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from tests.ranks import CONTEXT
+from tests.forked import CONTEXT
 from tests.skeleton_lab.train.conftest import run_here
 
 SLOW_S = 0.004  # a clip: 24 of them and a test make an epoch of about 0.2 s

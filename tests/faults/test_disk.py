@@ -12,7 +12,7 @@ import torch
 
 from skeleton_lab.files import sweep_parts, write_text
 from tests.faults.kills import differences
-from tests.ranks import CONTEXT
+from tests.forked import CONTEXT
 from tests.skeleton_lab.train.conftest import assert_same_weights, run_here
 
 EPOCHS = ("--num-epoch", "4", "--save-interval", "2")

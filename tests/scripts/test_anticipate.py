@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import importlib.util
-import subprocess
 import sys
 
 import numpy as np
@@ -49,11 +48,10 @@ def runs(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def measured(runs, tmp_path_factory):
+def measured(runs, tmp_path_factory, run_script):
     """What anticipate.py printed and wrote for both runs."""
     output = tmp_path_factory.mktemp("output") / "curves"
-    done = subprocess.run([sys.executable, ROOT / "anticipate.py", "--run", *runs.values(), "--shares", "1", "0.3",
-                           "--output", output], capture_output=True, text=True, timeout=300)
+    done = run_script("anticipate.py", "--run", *runs.values(), "--shares", "1", "0.3", "--output", output)
     assert done.returncode == 0, done.stderr
     return done.stdout, output
 

@@ -52,7 +52,7 @@ def alone(tmp_path):
 def test_reports_this_machine_and_exits_0(run_script):
     import torch
 
-    ran = run_script("check_gpu.py", "--json")
+    ran = run_script("check_gpu.py", "--json", fresh=True)
     report = json.loads(ran.stdout)
     assert ran.returncode == 0
     assert report["torch"]["version"] == torch.__version__
@@ -62,14 +62,15 @@ def test_reports_this_machine_and_exits_0(run_script):
 
 def test_require_fails_without_a_gpu(alone, run_script):
     script, stand_in = alone
-    ran = run_script(script, "--require", env=stand_in("raise ModuleNotFoundError('no', name='torch')"))
+    ran = run_script(script, "--require", env=stand_in("raise ModuleNotFoundError('no', name='torch')"),
+                     fresh=True)
     assert ran.returncode == 1
     assert "likely cause" in ran.stdout
 
 
 def test_a_gpu_is_described_and_satisfies_require(alone, run_script):
     script, stand_in = alone
-    ran = run_script(script, "--require", env=stand_in(FAKE_GPU_TORCH))
+    ran = run_script(script, "--require", env=stand_in(FAKE_GPU_TORCH), fresh=True)
     assert ran.returncode == 0, ran.stderr
     for fact in ("Fake 4060", "9.9.9", "12.1", "8902", "8.0 GiB in all, 7.0 GiB free", "8.9"):
         assert fact in ran.stdout
@@ -85,7 +86,7 @@ def test_a_gpu_is_described_and_satisfies_require(alone, run_script):
 ])
 def test_says_what_is_wrong_with_torch_and_exits_0(alone, run_script, source, said):
     script, stand_in = alone
-    ran = run_script(script, env=stand_in(source))
+    ran = run_script(script, env=stand_in(source), fresh=True)
     assert ran.returncode == 0
     assert said in ran.stdout
     assert "pip install" in ran.stdout

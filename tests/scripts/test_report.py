@@ -18,7 +18,7 @@ TREE = ROOT / "CTR-GCN"
 
 
 @pytest.fixture(scope="module")
-def tested(tmp_path_factory, run_script_once) -> Path:
+def tested(tmp_path_factory, run_script) -> Path:
     """A folder with the work directory `work` of a test of untrained weights on eight clips of two classes."""
     folder = tmp_path_factory.mktemp("small")
     clips = np.random.default_rng(0).standard_normal((8, 3, 12, 25, 2)).astype(np.float32)
@@ -29,26 +29,13 @@ def tested(tmp_path_factory, run_script_once) -> Path:
     script = ("import sys, torch; sys.path[:0] = ['.', '..']; from model.ctrgcn import Model; torch.manual_seed(0); "
               "torch.save(Model(num_class=2, num_point=25, num_person=2, graph='graph.ntu_rgb_d.Graph')"
               f".state_dict(), {str(folder / 'weights.pt')!r})")
-    assert run_script_once("-c", script, cwd=TREE).returncode == 0
-    done = run_script_once("main.py", "--config", "config/demo/default.yaml", "--phase", "test", "--weights",
-                           folder / "weights.pt", "--work-dir", folder / "work", "--model-args", "num_class=2",
-                           "--test-feeder-args", f"data_path={folder / 'data.npz'},window_size=8",
-                           "--test-batch-size", "8", "--num-worker", "0", "--device", "cpu", cwd=TREE)
+    assert run_script("-c", script, cwd=TREE).returncode == 0
+    done = run_script("main.py", "--config", "config/demo/default.yaml", "--phase", "test", "--weights",
+                      folder / "weights.pt", "--work-dir", folder / "work", "--model-args", "num_class=2",
+                      "--test-feeder-args", f"data_path={folder / 'data.npz'},window_size=8",
+                      "--test-batch-size", "8", "--num-worker", "0", "--device", "cpu", cwd=TREE)
     assert done.returncode == 0, done.stderr
     return folder
-
-
-@pytest.fixture(scope="module")
-def run_script_once():
-    """`run_script`, for fixtures of the module."""
-    import subprocess
-    import sys
-
-    def run(*arguments: str | Path, cwd: Path):
-        return subprocess.run([sys.executable, *map(str, arguments)], cwd=cwd, capture_output=True, text=True,
-                              timeout=300, stdin=subprocess.DEVNULL)
-
-    return run
 
 
 def strips(page: Path) -> int:
