@@ -29,6 +29,7 @@ demo: $(READY)  ## Generate data, train CTR-GCN's joint and bone streams, test, 
 test: $(READY)  ## Run the test suite
 	$(TEST)
 
+coverage: export COVERAGE_FILE := $(CURDIR)/.coverage
 coverage: $(READY)  ## Run the test suite and list the lines and branches of skeleton_lab/ that it does not reach
 	$(RUN) -m coverage erase
 	OMP_NUM_THREADS=1 $(RUN) -m coverage run -m pytest tests -n 3 --dist loadfile
