@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 import torch
 
@@ -22,3 +24,9 @@ def full_precision(monkeypatch):
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     yield
     torch.set_float32_matmul_precision(before)
+
+
+@pytest.fixture(scope="session")
+def run_script(run_script):
+    """The same, but always `fresh`: a forked process has no CUDA where PyTorch's import has asked for GPUs."""
+    return functools.partial(run_script, fresh=True)
