@@ -140,14 +140,20 @@ def print_report(report: dict, unrecognised: str) -> None:
     if unrecognised:
         print(f"  {unrecognised}")
     for split, found in report["splits"].items():
-        classes = f", {found['num_classes']} classes" if found["num_classes"] else ""
-        counts = found.get("clips_per_class")
-        least, most = (min(counts), max(counts)) if counts else (0, 0)
-        balance = f" of {least} to {most} clips" if most > least else f" of {most} clips each" if counts else ""
+        classes = f", {class_text(found['num_classes'], found.get('clips_per_class'))}" if found["num_classes"] else ""
         print(f"{split}: {found['num_clips']} clips of {found['num_frames']} frames, labels: {found['label_form']}"
-              f"{classes}{balance}")
+              f"{classes}")
     if report["splits"] and any(a["storage"] == "deflated" for a in report["arrays"]):
         print(f"deflated arrays cannot be mapped; unpack them once: {archive.conversion_command(report['path'])}")
+
+
+def class_text(num_classes: int, clips_per_class: list[int] | None) -> str:
+    """Say how many classes there are, and, where that was counted, how many clips they have."""
+    counts = [count for count in clips_per_class or () if count]
+    if not counts:
+        return f"{num_classes} classes"
+    clips = f"{min(counts)} to {max(counts)} clips" if max(counts) > min(counts) else f"{max(counts)} clips each"
+    return f"{num_classes} classes{' of' if len(counts) == num_classes else f', of which {len(counts)} have'} {clips}"
 
 
 def print_problems(problems: list[str], checked: bool) -> None:

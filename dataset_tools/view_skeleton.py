@@ -36,7 +36,7 @@ RECORDED_FPS = 30
 DPI = 80
 COLOURS = {"left": "tab:blue", "right": "tab:red", "middle": "0.35"}
 LINES = ("-", "--", ":", "-.")
-ZOOM = 1.3
+ZOOM = 1.15
 
 
 def main() -> None:

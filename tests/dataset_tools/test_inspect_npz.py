@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -102,6 +103,16 @@ def test_check_passes_good_data(inspect, tmp_path):
         save(tmp_path / "a.npz", **arrays(num_test=5))
         text = inspect(tmp_path / "a.npz", "--check")
         assert "checked all data: no problems" in text and "5 classes of 1 to 2 clips" in text
+
+
+def test_classes_without_clips_are_not_counted_as_if_they_had_some(inspect, tmp_path):
+    arrays = kaggle_arrays()
+    for split in ("train", "test"):
+        labels = arrays[f"y_{split}"].argmax(axis=1) % 2
+        arrays[f"y_{split}"] = np.eye(5)[labels]
+    np.savez(tmp_path / "a.npz", **arrays)
+    text = inspect(tmp_path / "a.npz", "--check", status=1)
+    assert re.search(r"one-hot, 5 classes, of which 2 have \d+ to \d+ clips", text)
 
 
 def test_check_names_bad_clips_and_labels(inspect, tmp_path):
