@@ -43,7 +43,7 @@ def main() -> None:
     print(f"{'clips':>6} {'frames':>7} {'largest difference':>19} {'largest logit':>14}")
     for entry in found:
         print(f"{entry.clips:>6} {entry.frames:>7} {entry.largest:>19.1e} {entry.scale:>14.2f}")
-    print(f"within {TOLERANCE:g}")
+    print(f"within {TOLERANCE:g} of the largest logit, or of 1")
 
 
 def read_options() -> argparse.Namespace:

@@ -111,7 +111,7 @@ def draw_curves(path: Path, runs: Sequence[Run], labels: Sequence[str]) -> None:
         axes.set_title(title + (" (%)" if scale != 1 else ""))
         axes.set_xlabel("epoch")
         axes.grid(alpha=0.3)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         if axes.lines:
             axes.legend(fontsize=8)
     with replacing(path) as temporary:

@@ -83,7 +83,7 @@ def draw_history(path: Path, history: Sequence[dict[str, Any]], title: str) -> N
                 axes.plot(*zip(*points, strict=True), marker="o", markersize=3, label=part)
         axes.set_xlabel("epoch")
         axes.grid(alpha=0.3)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         if axes.lines:
             axes.legend()
     loss_axes.set_ylabel("mean cross-entropy loss")
