@@ -15,6 +15,7 @@ import yaml
 from skeleton_lab.errors import UserError
 from skeleton_lab.export.formats import ONNX, TORCH_EXPORT, leaves_lengths_open, open_file
 from tests.msg3d.small_model import Model
+from tests.skeleton_lab.export.here import available
 from tests.trees import ROOT, open_tree
 
 SCRIPT = ROOT / "export.py"
@@ -35,9 +36,7 @@ def run(tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize("output_format", [ONNX, TORCH_EXPORT])
 def test_a_file_that_computes_the_same(run, run_script, tmp_path, output_format: str) -> None:
-    if output_format == ONNX:
-        for package in ("onnx", "onnxscript", "onnxruntime"):
-            pytest.importorskip(package, reason=f"{package} is not installed (requirements-export.txt)")
+    available(output_format)
     path = tmp_path / "model.file"
     words = ("--run", run, "--tree", ROOT / "MS-G3D", "--format", output_format, "--output", path, "--frames", 10)
     done = run_script(SCRIPT, *words, env=ENOUGH)
@@ -48,7 +47,8 @@ def test_a_file_that_computes_the_same(run, run_script, tmp_path, output_format:
     rows = [line.split() for line in done.stdout.splitlines()[4:-1]]  # clips, frames, largest difference, largest logit
     lengths = (10, 9, 10, 13) if open_frames else (10,) * 4
     assert [(int(row[0]), int(row[1])) for row in rows] == list(zip((1, 2, 3, 4), lengths, strict=True))
-    assert all(float(row[2]) <= 1e-5 for row in rows) and done.stdout.endswith("within 0.0001 of the largest logit, or of 1\n")
+    assert all(float(row[2]) <= 1e-5 for row in rows)
+    assert done.stdout.endswith("within 0.0001 of the largest logit, or of 1\n")
     clips = np.random.default_rng(0).standard_normal((3, 3, 9 if open_frames else 10, 25, 2)).astype(np.float32)
     model = Model(**yaml.safe_load((run / "config.yaml").read_text())["model_args"]).eval()
     model.load_state_dict(torch.load(run / "best.pt", weights_only=True))

@@ -17,6 +17,7 @@ from skeleton_lab.export import formats
 from skeleton_lab.export.export import export, sizes, traced
 from skeleton_lab.export.formats import ONNX, TORCH_EXPORT, Example, leaves_lengths_open, open_file, require
 from skeleton_lab.layers import MultiScaleTemporalConv, bodies_to_batch
+from tests.skeleton_lab.export.here import available
 
 EXAMPLE = Example(channels=3, frames=8, joints=4, bodies=2)
 
@@ -50,17 +51,6 @@ class FixedLength(nn.Module):
 
 def trained(model: nn.Module) -> SimpleNamespace:
     return SimpleNamespace(model=model.eval())
-
-
-def available(output_format: str) -> str:
-    if output_format == ONNX:
-        for package in ("onnx", "onnxscript", "onnxruntime"):
-            pytest.importorskip(package, reason=f"{package} is not installed (requirements-export.txt)")
-    try:
-        require(output_format)
-    except UserError as error:
-        pytest.skip(str(error))
-    return output_format
 
 
 @pytest.mark.parametrize(("output_format", "bodies"), [(ONNX, 2), (TORCH_EXPORT, 2), (TORCH_EXPORT, 1)])
