@@ -157,5 +157,5 @@ def test_bad_input(refused, tmp_path):
 
 
 def test_the_default_path_is_the_images(run_script):
-    text = run_script(SCRIPT, "--help", env={"COLUMNS": "200"}, fresh=True).stdout
+    text = run_script(SCRIPT, "--help", env={"COLUMNS": "200"}).stdout
     assert "(default: /workspace/CTR-GCN/data/ntu/NTU60_CS.npz)" in text

@@ -77,13 +77,13 @@ def test_the_verdict_comes_last_and_needs_no_gpu(workspace, run_script):
 
 def test_a_budget_decides_the_verdict(run_script, tmp_path):
     words = {}
-    for gigabytes in ("0.2", "0.001"):
+    for gigabytes in ("1", "0.2", "0.001"):
         ran = run_script("benchmark_models.py", "--model", "gcn", "--steps", 1, "--device", "cpu",
                          "--vram-gb", gigabytes, "--json", tmp_path / "out.json")
         row = json.loads((tmp_path / "out.json").read_text())["rows"][0]
         words[gigabytes] = row["verdict"]
         assert ran.returncode == (1 if row["verdict"] == "no" else 0)
-    assert words == {"0.2": "tight", "0.001": "no"}
+    assert words == {"1": "comfortable", "0.2": "tight", "0.001": "no"}
 
 
 def test_inference_and_a_batch_search(run_script, tmp_path):

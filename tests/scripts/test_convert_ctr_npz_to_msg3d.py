@@ -196,7 +196,7 @@ def test_a_folder_that_cannot_be_made_is_named(run_script, kaggle, tmp_path):
 
 
 def test_help_shows_an_example_and_the_defaults(run_script):
-    result = run_script(SCRIPT, "--help", fresh=True)
+    result = run_script(SCRIPT, "--help")
     assert result.returncode == 0
     assert "--input NTU60_CS.npz" in result.stdout and "MS-G3D/data/ntu/xsub" in " ".join(result.stdout.split())
 
