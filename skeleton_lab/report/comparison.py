@@ -19,6 +19,7 @@ from skeleton_lab.report.page import Element, element, section, table, write_pag
 from skeleton_lab.report.recipe import differences
 from skeleton_lab.report.results import Run
 from skeleton_lab.report.run_report import class_names_of, clips_per_s, duration, epoch_s, peak_mib, total_s
+from skeleton_lab.train.report import draw_over_epochs
 
 PAGE, PICTURE, CLASSES = "comparison.html", "curves.png", "classes.csv"
 _CURVES = (("Test accuracy, top-1", "test_top1", 100.0), ("Test loss", "test_loss", 1.0),
@@ -104,16 +105,9 @@ def draw_curves(path: Path, runs: Sequence[Run], labels: Sequence[str]) -> None:
     figure = Figure(figsize=(12, 8), layout="constrained")
     FigureCanvasAgg(figure)
     for axes, (title, column, scale) in zip(figure.subplots(2, 2).flat, _CURVES, strict=True):
-        for run, label in zip(runs, labels, strict=True):
-            points = _points(run, column, scale)
-            if points:
-                axes.plot(*zip(*points, strict=True), marker="o", markersize=3, label=label.replace("$", r"\$"))
+        draw_over_epochs(axes, {label.replace("$", r"\$"): _points(run, column, scale)
+                                for run, label in zip(runs, labels, strict=True)}, legend_size=8)
         axes.set_title(title + (" (%)" if scale != 1 else ""))
-        axes.set_xlabel("epoch")
-        axes.grid(alpha=0.3)
-        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
-        if axes.lines:
-            axes.legend(fontsize=8)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,20 +76,26 @@ def draw_history(path: Path, history: Sequence[dict[str, Any]], title: str) -> N
     figure, (loss_axes, accuracy_axes) = _figure(columns=2, width=11, height=4)
     epochs = [epoch["epoch"] for epoch in history]
     for axes, quantity, scale in ((loss_axes, "loss", 1.0), (accuracy_axes, "top1", 100.0)):
-        for part in ("train", "test"):
-            points = [(e, row[f"{part}_{quantity}"] * scale) for e, row in zip(epochs, history, strict=True)
-                      if row.get(f"{part}_{quantity}") is not None]
-            if points:
-                axes.plot(*zip(*points, strict=True), marker="o", markersize=3, label=part)
-        axes.set_xlabel("epoch")
-        axes.grid(alpha=0.3)
-        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
-        if axes.lines:
-            axes.legend()
+        draw_over_epochs(axes, {part: [(e, row[f"{part}_{quantity}"] * scale)
+                                       for e, row in zip(epochs, history, strict=True)
+                                       if row.get(f"{part}_{quantity}") is not None] for part in ("train", "test")})
     loss_axes.set_ylabel("mean cross-entropy loss")
     accuracy_axes.set_ylabel("top-1 accuracy (%)")
     accuracy_axes.set_ylim(0, 101)
     _save(figure, path, title)
+
+
+def draw_over_epochs(axes: Any, curves: Mapping[str, Sequence[tuple[float, float]]],
+                     legend_size: int | None = None) -> None:
+    """Draw curves, label -> points (epoch, value), in a figure's axes; those without points are left out."""
+    for label, points in curves.items():
+        if points:
+            axes.plot(*zip(*points, strict=True), marker="o", markersize=3, label=label)
+    axes.set_xlabel("epoch")
+    axes.grid(alpha=0.3)
+    axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+    if axes.lines:
+        axes.legend(fontsize=legend_size)
 
 
 def draw_confusion(path: Path, counts: NDArray[np.int64], title: str) -> None:
