@@ -25,10 +25,10 @@ sys.path.insert(0, str(ROOT))
 import numpy as np
 from tqdm import tqdm
 
-from skeleton_lab.data import archive, layouts
-from skeleton_lab.data.bones import joints_to_bones, write_bone
-from skeleton_lab.data.labels import read_labels, write_labels
-from skeleton_lab.data.prenormalize import pre_normalize
+from skeleton_lab.data.formats import archive, layouts
+from skeleton_lab.data.formats.labels import read_labels, write_labels
+from skeleton_lab.data.prepare.bones import joints_to_bones, write_bone
+from skeleton_lab.data.prepare.prenormalize import pre_normalize
 from skeleton_lab.errors import UserError, run_command
 from skeleton_lab.skeletons import NTU_25
 
@@ -73,7 +73,9 @@ class Part:
                     layouts.require_finite(clip, self.source.path, self.source.split, row)
             frames = layouts.as_frames(block, self.source.layout)
             if self.num_frames:
-                from skeleton_lab.data.clips import resize_valid  # loads PyTorch, which nothing else here needs
+                from skeleton_lab.data.feeders.transforms import (
+                    resize_valid,  # loads PyTorch, which nothing else here needs
+                )
 
                 frames = resize_valid(frames, self.num_frames)
             clips = np.ascontiguousarray(frames.transpose(0, 4, 1, 3, 2), np.float32)  # -> (n, C, T, V, M)

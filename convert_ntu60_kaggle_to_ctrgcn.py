@@ -26,7 +26,8 @@ sys.path.insert(0, str(next(p for p in Path(__file__).resolve().parents if (p / 
 
 import numpy as np
 
-from skeleton_lab.data import conversion, layouts
+from skeleton_lab.data.formats import layouts
+from skeleton_lab.data.prepare import conversion
 from skeleton_lab.errors import UserError, run_command
 from skeleton_lab.files import size_text
 

@@ -24,13 +24,13 @@ sys.path.insert(0, str(ROOT))
 import numpy as np
 from numpy.typing import NDArray
 
-from skeleton_lab.data.truth import LABEL_SOURCES, read_truth
-from skeleton_lab.ensemble import Stream, fuse, read_stream, truth_of
-from skeleton_lab.ensemble_search import best_of, class_gains, search_weights, split_in_halves, take
+from skeleton_lab.data.feeders.truth import LABEL_SOURCES, read_truth
 from skeleton_lab.errors import UserError, run_command
 from skeleton_lab.files import write_text
 from skeleton_lab.metrics import top_k_accuracy
 from skeleton_lab.pickles import dump_plain_pickle
+from skeleton_lab.streams.fuse import Stream, fuse, read_stream, truth_of
+from skeleton_lab.streams.search import best_of, class_gains, search_weights, split_in_halves, take
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from skeleton_lab.data.layouts import open_split, require_finite
+from skeleton_lab.data.formats.layouts import open_split, require_finite
 from skeleton_lab.errors import run_command
 from skeleton_lab.train.flags import natural, positive
 

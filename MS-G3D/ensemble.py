@@ -14,9 +14,9 @@ from pathlib import Path
 TREE = Path(__file__).resolve().parent
 sys.path[:0] = [str(TREE), str(TREE.parent)]
 
-from skeleton_lab.data.labels import read_labels
-from skeleton_lab.ensemble import print_accuracies, read_stream
+from skeleton_lab.data.formats.labels import read_labels
 from skeleton_lab.errors import run_command
+from skeleton_lab.streams.fuse import print_accuracies, read_stream
 
 DATASETS = ("kinetics", "ntu/xsub", "ntu/xview", "ntu120/xsub", "ntu120/xset")
 

@@ -14,7 +14,7 @@ TREE = Path(__file__).resolve().parent
 sys.path[:0] = [str(TREE), str(TREE.parent)]
 
 from skeleton_lab.errors import run_command
-from skeleton_lab.stream_ensemble import main
+from skeleton_lab.streams.command import main
 
 if __name__ == "__main__":
     run_command(main)

@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT))
 
 import numpy as np
 
-from skeleton_lab.data import archive
+from skeleton_lab.data.formats import archive
 from skeleton_lab.errors import run_command
 from tests.archives import write_sparse_npz
 
@@ -58,7 +58,8 @@ def inspect(path: Path, num_clips: int) -> None:
         arrays |= {f"x_{split}": ((count, NUM_FRAMES, 150), "<f4"), f"y_{split}": np.eye(60)[np.arange(count) % 60]}
     write_sparse_npz(path, arrays)
     measure("inspect", path.stat().st_size, "dataset_tools/inspect_npz.py", "--path", path)
-    code = f"from skeleton_lab.data.layouts import open_split; open_split({str(path)!r}, 'train').frames(7).sum()"
+    code = (f"from skeleton_lab.data.formats.layouts import open_split; "
+            f"open_split({str(path)!r}, 'train').frames(7).sum()")
     measure("open", path.stat().st_size, "-c", code)
     path.unlink()
 

@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 import torch
 
-from skeleton_lab.data.archive import NpzWriter, map_array
+from skeleton_lab.data.formats.archive import NpzWriter, map_array
 from skeleton_lab.errors import run_command
 from tests.plain_feeder import PlainFeeder
 from tests.trees import open_tree

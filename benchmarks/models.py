@@ -29,8 +29,8 @@ sys.path.insert(0, str(ROOT))
 import torch
 from torch import Tensor, nn
 
+from skeleton_lab.train.cuda_graph import WARM_UP, TrainingPasses
 from skeleton_lab.train.device import Precision, allow_tf32
-from skeleton_lab.train.passes import WARM_UP, TrainingPasses
 
 MIB = 1 << 20
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}

@@ -23,8 +23,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "CTR-GCN")]
 
 import numpy as np
 
-from skeleton_lab.data.archive import NpzWriter, blocks
-from skeleton_lab.data.packed import ABSENT, ROW_VALUES
+from skeleton_lab.data.formats.archive import NpzWriter, blocks
+from skeleton_lab.data.formats.packed import ABSENT, ROW_VALUES
 from skeleton_lab.errors import run_command
 
 NUM_CLIPS = 56_578

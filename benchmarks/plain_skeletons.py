@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from skeleton_lab.data.actors import ACTOR_VALUES, Body, Scene, choose_actors
-from skeleton_lab.data.ntu import NTU60, parse_name
+from skeleton_lab.data.formats.ntu import NTU60, parse_name
+from skeleton_lab.data.prepare.actors import ACTOR_VALUES, Body, Scene, choose_actors
 
 
 def read_plain(path: Path) -> tuple[int, dict[str, dict[str, np.ndarray]], list[int]]:

@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 
-from skeleton_lab.data.prenormalize import pre_normalize
+from skeleton_lab.data.prepare.prenormalize import pre_normalize
 from skeleton_lab.errors import run_command
 from tests.plain_prenormalize import plain_pre_normalize
 

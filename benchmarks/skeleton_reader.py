@@ -29,7 +29,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 import numpy as np
 from plain_skeletons import make_archives_plain, read_plain
 
-from skeleton_lab.data.skeleton_file import read_recording
+from skeleton_lab.data.formats.skeleton_file import read_recording
 from skeleton_lab.errors import run_command
 
 TOOLS = ROOT / "dataset_tools"

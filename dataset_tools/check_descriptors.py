@@ -19,9 +19,9 @@ sys.path.insert(0, str(next(p for p in Path(__file__).resolve().parents if (p / 
 
 from tqdm import tqdm
 
-from skeleton_lab.data.descriptors import Descriptors, key_of, listed
-from skeleton_lab.data.layouts import SPLITS
-from skeleton_lab.data.samples import read_samples
+from skeleton_lab.data.feeders.samples import read_samples
+from skeleton_lab.data.formats.descriptors import Descriptors, key_of, listed
+from skeleton_lab.data.formats.layouts import SPLITS
 from skeleton_lab.errors import UserError, run_command
 
 SHOWN_PROBLEMS = 20

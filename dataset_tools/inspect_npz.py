@@ -19,7 +19,7 @@ sys.path.insert(0, str(next(p for p in Path(__file__).resolve().parents if (p / 
 import numpy as np
 from tqdm import tqdm
 
-from skeleton_lab.data import archive, layouts
+from skeleton_lab.data.formats import archive, layouts
 from skeleton_lab.errors import UserError, run_command
 from skeleton_lab.files import size_text
 

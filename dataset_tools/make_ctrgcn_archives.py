@@ -15,9 +15,9 @@ from pathlib import Path
 ROOT = next(folder for folder in Path(__file__).resolve().parents if (folder / "skeleton_lab").is_dir())
 sys.path.insert(0, str(ROOT))
 
-from skeleton_lab.data.ctrgcn_commands import ALL_STEPS, add_source_options, run
-from skeleton_lab.data.ntu import NTU60, NTU120
-from skeleton_lab.data.preparation import add_run_options
+from skeleton_lab.data.formats.ntu import NTU60, NTU120
+from skeleton_lab.data.prepare.ctrgcn_commands import ALL_STEPS, add_source_options, run
+from skeleton_lab.data.prepare.preparation import add_run_options
 from skeleton_lab.errors import run_command
 
 BENCHMARKS = {"ntu60": (NTU60, "ntu"), "ntu120": (NTU120, "ntu120")}

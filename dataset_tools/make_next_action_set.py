@@ -21,11 +21,11 @@ sys.path.insert(0, str(next(p for p in Path(__file__).resolve().parents if (p / 
 import numpy as np
 from tqdm import tqdm
 
-from skeleton_lab.data import synthetic
-from skeleton_lab.data.archive import NpzWriter
-from skeleton_lab.data.layouts import FRAME_VALUES, NUM_BODIES, NUM_COORDINATES, NUM_JOINTS
-from skeleton_lab.data.next_action import Chain, concatenate
-from skeleton_lab.data.ntu import NTU60, SampleName
+from skeleton_lab.data.formats.archive import NpzWriter
+from skeleton_lab.data.formats.layouts import FRAME_VALUES, NUM_BODIES, NUM_COORDINATES, NUM_JOINTS
+from skeleton_lab.data.formats.ntu import NTU60, SampleName
+from skeleton_lab.data.generate import synthetic
+from skeleton_lab.data.generate.next_action import Chain, concatenate
 from skeleton_lab.errors import UserError, run_command
 from skeleton_lab.files import size_text
 

@@ -22,9 +22,9 @@ sys.path.insert(0, str(next(p for p in Path(__file__).resolve().parents if (p / 
 import numpy as np
 from tqdm import tqdm
 
-from skeleton_lab.data.descriptors import MAX_VALUES, MAX_WIDTH, key_of
-from skeleton_lab.data.headers import import_h5py
-from skeleton_lab.data.samples import read_samples
+from skeleton_lab.data.feeders.samples import read_samples
+from skeleton_lab.data.formats.descriptors import MAX_VALUES, MAX_WIDTH, key_of
+from skeleton_lab.data.formats.headers import import_h5py
 from skeleton_lab.errors import UserError, run_command
 from skeleton_lab.files import replacing
 

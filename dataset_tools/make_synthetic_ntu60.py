@@ -4,8 +4,8 @@
 
 Up to 60 made-up actions by up to 40 subjects, filmed by three cameras, split by subject as in NTU's cross-subject
 protocol: those of the test clips are never seen in training. The actions differ in how the body moves (see
-skeleton_lab/data/synthetic_actions.py). The same options give the same file, byte for byte. It serves to try the lab
-without the licensed data; accuracy on it says nothing about real people.
+skeleton_lab/data/generate/synthetic_actions.py). The same options give the same file, byte for byte. It serves to try
+the lab without the licensed data; accuracy on it says nothing about real people.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ sys.path.insert(0, str(next(p for p in Path(__file__).resolve().parents if (p / 
 import numpy as np
 from tqdm import tqdm
 
-from skeleton_lab.data import synthetic
-from skeleton_lab.data.archive import NpzWriter
-from skeleton_lab.data.layouts import FRAME_VALUES, NUM_BODIES, NUM_COORDINATES, NUM_JOINTS
-from skeleton_lab.data.ntu import NTU60, SampleName
+from skeleton_lab.data.formats.archive import NpzWriter
+from skeleton_lab.data.formats.layouts import FRAME_VALUES, NUM_BODIES, NUM_COORDINATES, NUM_JOINTS
+from skeleton_lab.data.formats.ntu import NTU60, SampleName
+from skeleton_lab.data.generate import synthetic
 from skeleton_lab.errors import UserError, run_command
 from skeleton_lab.files import size_text
 

@@ -19,11 +19,11 @@ sys.path.insert(0, str(next(p for p in Path(__file__).resolve().parents if (p / 
 import numpy as np
 from tqdm import tqdm
 
-from skeleton_lab.data import synthetic
-from skeleton_lab.data.ntu import NTU60, SUFFIX, SampleName
-from skeleton_lab.data.preparation import add_jobs_option
-from skeleton_lab.data.skeleton_file import Recording, format_recording
-from skeleton_lab.data.workers import Crew, advance
+from skeleton_lab.data.formats.ntu import NTU60, SUFFIX, SampleName
+from skeleton_lab.data.formats.skeleton_file import Recording, format_recording
+from skeleton_lab.data.generate import synthetic
+from skeleton_lab.data.prepare.preparation import add_jobs_option
+from skeleton_lab.data.prepare.workers import Crew, advance
 from skeleton_lab.errors import UserError, run_command
 from skeleton_lab.files import size_text, write_text
 

@@ -19,9 +19,9 @@ sys.path.insert(0, str(next(p for p in Path(__file__).resolve().parents if (p / 
 import numpy as np
 from tqdm import tqdm
 
-from skeleton_lab.data import archive, layouts
-from skeleton_lab.data.layouts import NUM_BODIES, SplitHeader
-from skeleton_lab.data.packed import ABSENT, ROW_VALUES, is_packed, occupancy
+from skeleton_lab.data.formats import archive, layouts
+from skeleton_lab.data.formats.layouts import NUM_BODIES, SplitHeader
+from skeleton_lab.data.formats.packed import ABSENT, ROW_VALUES, is_packed, occupancy
 from skeleton_lab.errors import UserError, run_command
 from skeleton_lab.files import size_text
 

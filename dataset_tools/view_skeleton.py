@@ -25,7 +25,7 @@ from matplotlib import pyplot
 from mpl_toolkits.mplot3d import Axes3D
 from PIL import Image
 
-from skeleton_lab.data.any_clip import FORMATS, AnyClip, load_clip
+from skeleton_lab.data.formats.any_clip import FORMATS, AnyClip, load_clip
 from skeleton_lab.errors import UserError, run_command
 from skeleton_lab.files import replacing
 from skeleton_lab.skeleton_clip import ELEVATION_DEG, TURN_DEG, side, spread

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from skeleton_lab.data.synthetic_actions import ACTIONS
+from skeleton_lab.data.generate.synthetic_actions import ACTIONS
 from skeleton_lab.errors import UserError
 
 NTU_120 = (

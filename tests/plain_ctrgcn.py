@@ -69,7 +69,7 @@ class PlainTemporalConv(nn.Module):
 
 
 class PlainMultiScaleTemporalConv(nn.Module):
-    """Branches side by side; the options are those of `skeleton_lab.layers.MultiScaleTemporalConv`."""
+    """Branches side by side; the options are those of `skeleton_lab.nn.layers.MultiScaleTemporalConv`."""
 
     def __init__(self, in_channels: int, out_channels: int, *, kernel_size: int, dilations: tuple[int, ...],
                  stride: int = 1, residual: bool, activation: bool, uneven: bool = False) -> None:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from skeleton_lab.data import archive, clips
-from skeleton_lab.data.feeding import NUM_DEBUG_SAMPLES, BatchFeeder
-from skeleton_lab.data.observation import Observation
+from skeleton_lab.data.feeders import transforms
+from skeleton_lab.data.feeders.feeding import NUM_DEBUG_SAMPLES, BatchFeeder
+from skeleton_lab.data.feeders.observation import Observation
+from skeleton_lab.data.formats import archive
 from skeleton_lab.errors import UserError
 from skeleton_lab.skeleton_clip import SkeletonClip
 from skeleton_lab.skeletons import Skeleton
@@ -94,16 +95,16 @@ class Feeder(BatchFeeder):
                             "finite; make the archive again")
         num_valid = self.observation.frames((frames != 0).any(axis=(2, 3, 4)).sum(axis=1))
         if len(self.p_interval) == 1:
-            spans = clips.centre_spans(num_valid, *self.p_interval)
+            spans = transforms.centre_spans(num_valid, *self.p_interval)
         else:
-            spans = clips.draw_spans(num_valid, *self.p_interval)
-        joints = clips.resize(frames, clips.plan_resampling(spans, self.window_size))
+            spans = transforms.draw_spans(num_valid, *self.p_interval)
+        joints = transforms.resize(frames, transforms.plan_resampling(spans, self.window_size))
         joints[spans.length == 0] = 0
         if self.random_rot:
-            joints = clips.rotate(joints, clips.draw_rotations(len(rows)))
+            joints = transforms.rotate(joints, transforms.draw_rotations(len(rows)))
         if self.bone:
-            joints = clips.bones(joints, self.skeleton.parents)
+            joints = transforms.bones(joints, self.skeleton.parents)
         if self.vel:
-            joints = clips.motion(joints)
+            joints = transforms.motion(joints)
         data = torch.from_numpy(np.ascontiguousarray(joints.transpose(0, 4, 1, 3, 2)))  # -> (N, C, T, V, M)
         return data, torch.from_numpy(self.label[rows]), torch.as_tensor(indices, dtype=torch.int64)

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from skeleton_lab.norm import RowMoments, merge_moments, row_moments
-from skeleton_lab.pointwise import add_pointwise_weight_grad, body_chunks
-from skeleton_lab.precision import without_autocast
-from skeleton_lab.working_set import all_at_once
+from skeleton_lab.nn.chunking import all_at_once
+from skeleton_lab.nn.norm import RowMoments, merge_moments, row_moments
+from skeleton_lab.nn.pointwise import add_pointwise_weight_grad, body_chunks
+from skeleton_lab.nn.precision import without_autocast
 
 
 class AggregationWeights(NamedTuple):

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from skeleton_lab.blocks import Block, BlockStack, ClipShape, graph_adjacency, init_conv_norm, shortcut
-from skeleton_lab.layers import TemporalConv, init_batch_norm, init_he_fan_out
+from skeleton_lab.nn.blocks import Block, BlockStack, ClipShape, graph_adjacency, init_conv_norm, shortcut
+from skeleton_lab.nn.layers import TemporalConv, init_batch_norm, init_he_fan_out
 
 TEMPORAL_KERNEL = 5
 COLUMN_NORM_FLOOR = 1e-4

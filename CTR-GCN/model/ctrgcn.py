@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from model.aggregation import AggregationWeights, RefinedAggregation
 from model.plain import PlainRefinement
-from skeleton_lab.blocks import NUM_SUBSETS, Block, BlockStack, ClipShape, graph_adjacency, shortcut
-from skeleton_lab.layers import MultiScaleTemporalConv, conv_norm, init_batch_norm, init_he_fan_out
-from skeleton_lab.norm import Moments, NormActivation, folded, update_running
-from skeleton_lab.precision import working_dtype
+from skeleton_lab.nn.blocks import NUM_SUBSETS, Block, BlockStack, ClipShape, graph_adjacency, shortcut
+from skeleton_lab.nn.layers import MultiScaleTemporalConv, conv_norm, init_batch_norm, init_he_fan_out
+from skeleton_lab.nn.norm import Moments, NormActivation, folded, update_running
+from skeleton_lab.nn.precision import working_dtype
 
 TIME_AXIS = 3  # blocks work on (B, C, V, T), see `model.aggregation`
 TEMPORAL_KERNEL = 5

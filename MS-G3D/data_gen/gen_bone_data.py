@@ -13,7 +13,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(next(folder for folder in HERE.parents if (folder / "skeleton_lab").is_dir())))
 
-from skeleton_lab.data.bones import write_bone
+from skeleton_lab.data.prepare.bones import write_bone
 from skeleton_lab.errors import UserError, run_command
 from skeleton_lab.skeletons import NTU_25, OPENPOSE_18, Skeleton
 from skeleton_lab.train.imports import load_object

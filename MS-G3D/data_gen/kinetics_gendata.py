@@ -13,9 +13,9 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(next(folder for folder in HERE.parents if (folder / "skeleton_lab").is_dir())))
 
-from skeleton_lab.data.msg3d_commands import generate_kinetics
-from skeleton_lab.data.preparation import add_run_options
-from skeleton_lab.data.workers import Crew
+from skeleton_lab.data.prepare.msg3d_commands import generate_kinetics
+from skeleton_lab.data.prepare.preparation import add_run_options
+from skeleton_lab.data.prepare.workers import Crew
 from skeleton_lab.errors import run_command
 
 DATA = HERE.parent / "data"

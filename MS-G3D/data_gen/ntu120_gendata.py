@@ -13,10 +13,10 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(next(folder for folder in HERE.parents if (folder / "skeleton_lab").is_dir())))
 
-from skeleton_lab.data.msg3d_commands import generate_ntu
-from skeleton_lab.data.ntu import NTU120
-from skeleton_lab.data.preparation import add_run_options, find_missing_list, find_skeletons
-from skeleton_lab.data.workers import Crew
+from skeleton_lab.data.formats.ntu import NTU120
+from skeleton_lab.data.prepare.msg3d_commands import generate_ntu
+from skeleton_lab.data.prepare.preparation import add_run_options, find_missing_list, find_skeletons
+from skeleton_lab.data.prepare.workers import Crew
 from skeleton_lab.errors import UserError, run_command
 
 DATA = HERE.parent / "data"

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 
 from feeders import tools
-from skeleton_lab.data import archive
-from skeleton_lab.data.empty_clips import EmptyClips
-from skeleton_lab.data.feeding import NUM_DEBUG_SAMPLES, BatchFeeder
-from skeleton_lab.data.labels import read_labels
-from skeleton_lab.data.layouts import all_finite
-from skeleton_lab.data.observation import Observation, observed_clip, repeats_to_the_end
+from skeleton_lab.data.feeders.empty_clips import EmptyClips
+from skeleton_lab.data.feeders.feeding import NUM_DEBUG_SAMPLES, BatchFeeder
+from skeleton_lab.data.feeders.observation import Observation, observed_clip, repeats_to_the_end
+from skeleton_lab.data.formats import archive
+from skeleton_lab.data.formats.labels import read_labels
+from skeleton_lab.data.formats.layouts import all_finite
 from skeleton_lab.errors import UserError
 from skeleton_lab.skeleton_clip import SkeletonClip
 from skeleton_lab.skeletons import OPENPOSE_18, skeleton_with

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from model.windows import Windows
-from skeleton_lab.working_set import all_at_once
+from skeleton_lab.nn.chunking import all_at_once
 
 # Wide rows are made and used in pieces of about this many numbers: on the CPU they stay in the cache.
 PIECE_NUMBERS_CPU = 1 << 18

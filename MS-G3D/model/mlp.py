@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from skeleton_lab.norm import folded
+from skeleton_lab.nn.norm import folded
 
 
 class MLP(nn.Module):

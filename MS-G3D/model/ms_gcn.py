@@ -13,8 +13,8 @@ from model.narrow import NarrowGraphConvNormRelu
 from model.operators import ConvOptions, WindowGraphConv, WindowGraphConvNormRelu, evaluate_relu_map
 from model.plain import PlainAggregation
 from model.windows import Windows, rows_to_maps
-from skeleton_lab.norm import Moments, update_running
-from skeleton_lab.precision import without_autocast
+from skeleton_lab.nn.norm import Moments, update_running
+from skeleton_lab.nn.precision import without_autocast
 from skeleton_lab.skeletons import hop_distance, normalize_symmetric
 
 # Every trained residual adjacency starts in U(-A_RES_BOUND, A_RES_BOUND): next to nothing, but not the same.

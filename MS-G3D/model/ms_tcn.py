@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from model.temporal_rows import BranchOptions, StridedLinearNorm, TemporalRows, TemporalShape, evaluate_branches
 from model.windows import maps_to_rows, rows_to_maps
-from skeleton_lab.layers import MultiScaleTemporalConv
-from skeleton_lab.norm import Moments, folded, update_running
-from skeleton_lab.precision import working_dtype
+from skeleton_lab.nn.layers import MultiScaleTemporalConv
+from skeleton_lab.nn.norm import Moments, folded, update_running
+from skeleton_lab.nn.precision import working_dtype
 
 KERNEL_SIZE = 3
 DILATIONS = (1, 2, 3, 4)

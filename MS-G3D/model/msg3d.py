@@ -18,9 +18,9 @@ from model.operators import Norm
 from model.plain import PlainMultiWindow
 from model.windows import Windows, rows_to_maps
 from skeleton_lab.errors import UserError
-from skeleton_lab.layers import bodies_to_batch
-from skeleton_lab.norm import Moments, folded, update_running
-from skeleton_lab.recompute import recomputed
+from skeleton_lab.nn.layers import bodies_to_batch
+from skeleton_lab.nn.norm import Moments, folded, update_running
+from skeleton_lab.nn.recompute import recomputed
 from skeleton_lab.train.imports import construct
 
 WINDOWS = (3, 5)
@@ -100,7 +100,7 @@ class Model(nn.Module):
         UserError: the graph cannot be found, or does not have `num_point` joints.
     """
 
-    capturable = True  # see `skeleton_lab.train.passes`
+    capturable = True  # see `skeleton_lab.train.cuda_graph`
 
     def __init__(self, num_class: int, num_point: int, num_person: int, num_gcn_scales: int, num_g3d_scales: int,
                  graph: str, in_channels: int = 3) -> None:

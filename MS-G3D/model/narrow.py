@@ -20,8 +20,8 @@ from torch.autograd.function import once_differentiable
 
 from model.contraction import NarrowFirst, accumulator, add_product
 from model.operators import ConvOptions, RowMap, contract, relu_backward_into
-from skeleton_lab.precision import without_autocast, working_dtype
-from skeleton_lab.synchrony import averaged
+from skeleton_lab.nn.precision import without_autocast, working_dtype
+from skeleton_lab.nn.synchrony import averaged
 
 
 class NarrowGraphConvNormRelu(torch.autograd.Function):

@@ -16,9 +16,9 @@ from torch.autograd.function import once_differentiable
 from model.contraction import Contraction, accumulator, add_product, best_order
 from model.row_norm import RowMoments, RowNorm, as_image, as_rows
 from model.windows import Windows
-from skeleton_lab.norm import Moments, normalize, normalize_backward
-from skeleton_lab.precision import without_autocast, working_dtype
-from skeleton_lab.synchrony import num_processes, of_all_processes
+from skeleton_lab.nn.norm import Moments, normalize, normalize_backward
+from skeleton_lab.nn.precision import without_autocast, working_dtype
+from skeleton_lab.nn.synchrony import num_processes, of_all_processes
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from skeleton_lab.export.plain import convolution, every_stride
-from skeleton_lab.norm import folded
+from skeleton_lab.nn.norm import folded
 
 
 class PlainAggregation(nn.Module):

@@ -8,10 +8,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from skeleton_lab.norm import Moments, normalize
-from skeleton_lab.norm_kernels import gradient_sums, through_moments
-from skeleton_lab.synchrony import averaged, of_all_processes
-from skeleton_lab.working_set import all_at_once
+from skeleton_lab.nn.chunking import all_at_once
+from skeleton_lab.nn.norm import Moments, normalize
+from skeleton_lab.nn.norm_kernels import gradient_sums, through_moments
+from skeleton_lab.nn.synchrony import averaged, of_all_processes
 
 PIECE_NUMBERS_CPU = 1 << 18
 

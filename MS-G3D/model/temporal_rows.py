@@ -21,9 +21,9 @@ from torch.autograd.function import once_differentiable
 
 from model.operators import relu_backward_into
 from model.row_norm import RowMoments, RowNorm, row_pieces
-from skeleton_lab.norm import Moments, relu_backward
-from skeleton_lab.precision import without_autocast
-from skeleton_lab.working_set import all_at_once
+from skeleton_lab.nn.chunking import all_at_once
+from skeleton_lab.nn.norm import Moments, relu_backward
+from skeleton_lab.nn.precision import without_autocast
 
 POOL_OFFSETS = (-1, 0, 1)
 

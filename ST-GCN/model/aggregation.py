@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from skeleton_lab.norm import merge_moments, row_moments
-from skeleton_lab.pointwise import add_pointwise_weight_grad, body_chunks, pointwise
-from skeleton_lab.precision import without_autocast
+from skeleton_lab.nn.norm import merge_moments, row_moments
+from skeleton_lab.nn.pointwise import add_pointwise_weight_grad, body_chunks, pointwise
+from skeleton_lab.nn.precision import without_autocast
 
 
 def aggregate(x: Tensor, topology: Tensor, weight: Tensor, offset: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from skeleton_lab.export.plain import convolution, folded_pointwise
-from skeleton_lab.norm import folded
+from skeleton_lab.nn.norm import folded
 
 
 class PlainSpatial(nn.Module):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from model.aggregation import SharedAggregation, aggregate
 from model.plain import PlainSpatial
-from skeleton_lab.blocks import (
+from skeleton_lab.nn.blocks import (
     Block,
     BlockStack,
     ClipShape,
@@ -23,9 +23,15 @@ from skeleton_lab.blocks import (
     init_conv_norm,
     shortcut,
 )
-from skeleton_lab.layers import MultiScaleTemporalConv, PointwiseConvNorm, conv_norm, init_batch_norm, init_he_fan_out
-from skeleton_lab.norm import Moments, NormActivation, folded, update_running
-from skeleton_lab.precision import working_dtype
+from skeleton_lab.nn.layers import (
+    MultiScaleTemporalConv,
+    PointwiseConvNorm,
+    conv_norm,
+    init_batch_norm,
+    init_he_fan_out,
+)
+from skeleton_lab.nn.norm import Moments, NormActivation, folded, update_running
+from skeleton_lab.nn.precision import working_dtype
 
 TIME_AXIS = 3  # blocks work on (B, C, V, T), see `model.aggregation`
 TEMPORAL_KERNEL = 3

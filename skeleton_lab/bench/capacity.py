@@ -12,7 +12,7 @@ from torch import Tensor
 
 from skeleton_lab.bench.job import Subject
 from skeleton_lab.bench.meters import KeptBytes, LiveBytes, tensor_bytes
-from skeleton_lab.working_set import as_on_a_gpu
+from skeleton_lab.nn.chunking import as_on_a_gpu
 
 # What the libraries of a GPU take for themselves, whatever the batch: measured on an H200, where it is most. And room
 # for memory that the allocator holds but cannot use.

@@ -1,1 +1,1 @@
-"""Files to clips: archives, layouts, transforms. Knows nothing of training."""
+"""Files to clips, in four rooms: prepare, feeders and generate stand on formats. Knows nothing of training."""

@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from skeleton_lab.layers import MultiScaleTemporalConv, PointwiseConvNorm
-from skeleton_lab.norm import folded
+from skeleton_lab.nn.layers import MultiScaleTemporalConv, PointwiseConvNorm
+from skeleton_lab.nn.norm import folded
 
 
 def plain_inference(model: nn.Module) -> nn.Module:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from skeleton_lab.data.preparation import NothingToSee
+from skeleton_lab.data.prepare.preparation import NothingToSee
 from skeleton_lab.errors import UserError
 from skeleton_lab.predict.recordings import Take
 from skeleton_lab.predict.staging import Stage, alike

@@ -12,19 +12,19 @@ from pathlib import Path
 
 import numpy as np
 
-from skeleton_lab.data import archive, layouts, small_sets
-from skeleton_lab.data.any_clip import AnyClip, bodies_by_id
-from skeleton_lab.data.bones import joints_to_bones
-from skeleton_lab.data.clips import resize_valid
-from skeleton_lab.data.ctrgcn_archives import fill_row
-from skeleton_lab.data.ctrgcn_pipeline import actors_of, scene_of
-from skeleton_lab.data.labels import read_labels
-from skeleton_lab.data.msg3d_clips import MAX_FRAMES, clip_of_recording, load_json, read_kinetics_clip
-from skeleton_lab.data.ntu import parse_name
-from skeleton_lab.data.prenormalize import pre_normalize
-from skeleton_lab.data.preparation import NothingToSee
-from skeleton_lab.data.skeleton_file import MAX_BYTES, Recording, read_recording
-from skeleton_lab.data.spans import open_clips
+from skeleton_lab.data.feeders.spans import open_clips
+from skeleton_lab.data.feeders.transforms import resize_valid
+from skeleton_lab.data.formats import archive, layouts, small_sets
+from skeleton_lab.data.formats.any_clip import AnyClip, bodies_by_id
+from skeleton_lab.data.formats.labels import read_labels
+from skeleton_lab.data.formats.msg3d_clips import MAX_FRAMES, clip_of_recording, load_json, read_kinetics_clip
+from skeleton_lab.data.formats.ntu import parse_name
+from skeleton_lab.data.formats.skeleton_file import MAX_BYTES, Recording, read_recording
+from skeleton_lab.data.prepare.bones import joints_to_bones
+from skeleton_lab.data.prepare.ctrgcn_archives import fill_row
+from skeleton_lab.data.prepare.ctrgcn_pipeline import actors_of, scene_of
+from skeleton_lab.data.prepare.prenormalize import pre_normalize
+from skeleton_lab.data.prepare.preparation import NothingToSee
 from skeleton_lab.errors import UserError
 from skeleton_lab.skeletons import NTU_25, OPENPOSE_18, Skeleton, skeleton_with
 

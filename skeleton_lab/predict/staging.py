@@ -18,8 +18,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from skeleton_lab.data import archive
-from skeleton_lab.data.labels import read_labels, write_labels
+from skeleton_lab.data.formats import archive
+from skeleton_lab.data.formats.labels import read_labels, write_labels
 from skeleton_lab.errors import UserError
 from skeleton_lab.predict.recordings import ClipFile, Take
 from skeleton_lab.train.imports import load_object

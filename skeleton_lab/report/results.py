@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skeleton_lab.ensemble import SCORE_FILE, read_stream
 from skeleton_lab.errors import UserError
+from skeleton_lab.streams.fuse import SCORE_FILE, read_stream
 from skeleton_lab.train.config import read_mapping
 from skeleton_lab.train.workdir import PREDICTIONS, RECORD
 

@@ -10,7 +10,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from skeleton_lab.layers import bodies_to_batch
+from skeleton_lab.nn.layers import bodies_to_batch
 from skeleton_lab.skeletons import skeleton_with, spatial_adjacency
 
 

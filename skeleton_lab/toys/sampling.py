@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skeleton_lab.data import clips
+from skeleton_lab.data.feeders import transforms
 
 SPINE = 1  # NTU's "spine middle": the point that a clip is centred on
 TEST_SHARE = 0.95
@@ -36,14 +36,16 @@ class FixedLength:
         present = (resampled != 0).any(axis=(2, 3), keepdims=True)
         resampled = np.where(present, resampled - resampled[0, 0, SPINE], 0)
         if self.augment:
-            resampled = clips.rotate(resampled[None], clips.draw_rotations(1))[0]
+            resampled = transforms.rotate(resampled[None], transforms.draw_rotations(1))[0]
         return torch.from_numpy(np.ascontiguousarray(resampled.transpose(3, 0, 2, 1)))  # (C, T, V, M)
 
     def _resample(self, frames: np.ndarray) -> np.ndarray:
         length = np.array([len(frames)])
-        spans = clips.draw_spans(length, *TRAIN_SHARES) if self.augment else clips.centre_spans(length, TEST_SHARE)
-        plan = clips.plan_resampling(spans, self.num_frames)
+        spans = (transforms.draw_spans(length, *TRAIN_SHARES) if self.augment
+                 else transforms.centre_spans(length, TEST_SHARE))
+        plan = transforms.plan_resampling(spans, self.num_frames)
         shape = (self.num_frames, *frames.shape[1:])
         lower, upper = frames[plan.lower[0]], frames[plan.upper[0]]
-        mixed = clips.mix_frames(lower.reshape(self.num_frames, -1), upper.reshape(self.num_frames, -1), plan.weight[0])
+        mixed = transforms.mix_frames(lower.reshape(self.num_frames, -1), upper.reshape(self.num_frames, -1),
+                                      plan.weight[0])
         return mixed.reshape(shape)

@@ -17,7 +17,7 @@ from torch import _weights_only_unpickler, nn
 
 from skeleton_lab.errors import UserError
 from skeleton_lab.files import replacing, write_bytes
-from skeleton_lab.fusion import skeleton_part
+from skeleton_lab.nn.descriptor_fusion import skeleton_part
 from skeleton_lab.train.workdir import PREVIOUS_STATE, STATE, WorkDir
 
 _SHOWN_KEYS = 4

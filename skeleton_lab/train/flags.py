@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from skeleton_lab.fusion import KINDS
+from skeleton_lab.nn.descriptor_fusion import KINDS
 from skeleton_lab.train.distributed import World
 from skeleton_lab.train.spec import Flag
 

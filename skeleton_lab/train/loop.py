@@ -17,9 +17,9 @@ from tqdm import tqdm
 
 from skeleton_lab.errors import UserError
 from skeleton_lab.train.batches import Batch
+from skeleton_lab.train.cuda_graph import TrainingPasses, check_labels, logits_of
 from skeleton_lab.train.device import Precision
 from skeleton_lab.train.distributed import World, accumulating
-from skeleton_lab.train.passes import TrainingPasses, check_labels, logits_of
 
 
 class TrainingDiverged(UserError):

@@ -15,9 +15,9 @@ from torch.utils.data import DataLoader
 
 from skeleton_lab.errors import UserError
 from skeleton_lab.files import replacing
-from skeleton_lab.fusion import Describe, Vectors, fused
-from skeleton_lab.norm import with_synchronised_norms
-from skeleton_lab.synchrony import synchronise
+from skeleton_lab.nn.descriptor_fusion import Describe, Vectors, fused
+from skeleton_lab.nn.norm import with_synchronised_norms
+from skeleton_lab.nn.synchrony import synchronise
 from skeleton_lab.train.batches import Batch, Batches, make_loader, seed_generators
 from skeleton_lab.train.checkpoint import load_weights
 from skeleton_lab.train.compiling import compile_in_place
@@ -28,7 +28,7 @@ from skeleton_lab.train.imports import construct, load_object
 from skeleton_lab.train.spec import TreeSpec
 from skeleton_lab.train.workdir import WorkDir
 
-DESCRIPTORS = "skeleton_lab.data.descriptors.Descriptors"  # reads the file of --descriptors
+DESCRIPTORS = "skeleton_lab.data.formats.descriptors.Descriptors"  # reads the file of --descriptors
 
 
 @dataclass
@@ -186,7 +186,7 @@ def _feeder_options(config: Config, key: str) -> dict[str, Any]:
     if config.observe is not None and (key == "train_feeder_args" or not isinstance(config.observe, list)):
         if not _takes(load_object(config.feeder), "observe"):
             raise UserError(f"--observe: '{config.feeder}' takes no option 'observe'; leave the flag out, or give the "
-                            "feeder that option, as skeleton_lab/data/observation.py serves it")
+                            "feeder that option, as skeleton_lab/data/feeders/observation.py serves it")
         options["observe"] = config.observe
     return options
 

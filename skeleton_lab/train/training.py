@@ -16,10 +16,10 @@ from skeleton_lab.metrics import top_k_accuracy
 from skeleton_lab.train import report
 from skeleton_lab.train.batches import SeededFetch, generator_states, restore_generators
 from skeleton_lab.train.checkpoint import load_state, load_weights, save_state, save_weights
+from skeleton_lab.train.cuda_graph import TrainingPasses
 from skeleton_lab.train.flags import COMMON_FLAGS
 from skeleton_lab.train.loop import Means, TrainingDiverged, train_one_epoch
 from skeleton_lab.train.optim import Schedule, make_optimizer, set_learning_rate
-from skeleton_lab.train.passes import TrainingPasses
 from skeleton_lab.train.record import Record, write_run_report
 from skeleton_lab.train.setup import Setup, copy_sources, is_debug, open_part
 from skeleton_lab.train.signals import StopRequest

@@ -139,7 +139,7 @@ def test_frozen_norms_train_with_their_running_moments(model):
 
 
 def test_max_pool_gives_ties_to_the_first(tree):
-    from skeleton_lab.temporal import BranchPlan, _max_pool_backward, max_pool_frames
+    from skeleton_lab.nn.temporal import BranchPlan, _max_pool_backward, max_pool_frames
 
     x = torch.tensor([1.0, 3.0, 3.0, 0.0, 3.0, 3.0]).view(1, 1, 6, 1)
     grad = torch.arange(1.0, 7.0).view(1, 1, 6, 1)

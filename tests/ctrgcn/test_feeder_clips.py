@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from skeleton_lab.data.archive import NpzWriter
+from skeleton_lab.data.formats.archive import NpzWriter
 from skeleton_lab.errors import UserError
 
 NTU, UTD = "skeleton_lab.skeletons.NTU_25", "skeleton_lab.own_skeletons.UTD_MHAD_20"

@@ -177,7 +177,7 @@ def test_what_a_clip_holds_is_found_once_for_all_processes(feeder_class, archive
 
 
 def test_pages_are_let_go_and_read_again(feeder_class, archives, monkeypatch):
-    from skeleton_lab.data import spans
+    from skeleton_lab.data.feeders import spans
     monkeypatch.setattr(spans, "MAX_MAPPED_CLIPS", 1)
     feeder = feeder_class(str(archives[0]["kaggle"]), **TESTING)
     first = feeder.get_batch(range(9))[0]

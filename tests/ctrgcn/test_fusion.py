@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from skeleton_lab.data.samples import read_samples
-from skeleton_lab.fusion import DescribedClips, fused
+from skeleton_lab.data.feeders.samples import read_samples
+from skeleton_lab.nn.descriptor_fusion import DescribedClips, fused
 from tests.scripts.small_archive import write_pair
 from tests.several import run_main
 from tests.trees import ROOT

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from skeleton_lab.data import small_sets
-from skeleton_lab.data.clip_archive import convert
-from skeleton_lab.data.labels import read_labels
+from skeleton_lab.data.formats import small_sets
+from skeleton_lab.data.formats.labels import read_labels
+from skeleton_lab.data.prepare.clip_archive import convert
 from skeleton_lab.errors import UserError
 from skeleton_lab.own_skeletons import MSR_ACTION3D_20, UTD_MHAD_20
 from skeleton_lab.skeletons import UCLA_20

@@ -8,8 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-from skeleton_lab.data.layouts import open_split
-from skeleton_lab.data.next_action import Chain
+from skeleton_lab.data.formats.layouts import open_split
+from skeleton_lab.data.generate.next_action import Chain
 from tests.trees import ROOT
 
 SCRIPT = "dataset_tools/make_next_action_set.py"

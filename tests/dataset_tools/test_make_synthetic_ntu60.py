@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from skeleton_lab.data.layouts import open_split
-from skeleton_lab.data.ntu import NTU60
+from skeleton_lab.data.formats.layouts import open_split
+from skeleton_lab.data.formats.ntu import NTU60
 
 SCRIPT = "dataset_tools/make_synthetic_ntu60.py"
 SMALL = ("--classes", "7", "--train", "40", "--test", "15", "--frames", "160")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from skeleton_lab.data.actors import choose_actors, collect_bodies
-from skeleton_lab.data.skeleton_file import read_recording
+from skeleton_lab.data.formats.skeleton_file import read_recording
+from skeleton_lab.data.prepare.actors import choose_actors, collect_bodies
 from tests.trees import ROOT
 
 SCRIPT = ROOT / "dataset_tools" / "make_synthetic_skeletons.py"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from skeleton_lab.data.packed import PACKED, open_packed
+from skeleton_lab.data.formats.packed import PACKED, open_packed
 from skeleton_lab.errors import UserError
 
 SCRIPT = "dataset_tools/pack_npz.py"

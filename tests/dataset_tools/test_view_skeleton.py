@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from skeleton_lab.data.any_clip import AnyClip
-from skeleton_lab.data.ntu import parse_name
-from skeleton_lab.data.prenormalize import pre_normalize
-from skeleton_lab.data.synthetic import make_clip
+from skeleton_lab.data.formats.any_clip import AnyClip
+from skeleton_lab.data.formats.ntu import parse_name
+from skeleton_lab.data.generate.synthetic import make_clip
+from skeleton_lab.data.prepare.prenormalize import pre_normalize
 from skeleton_lab.skeletons import NTU_25
 from tests.skeleton_texts import one_body
 from tests.trees import ROOT

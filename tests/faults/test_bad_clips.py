@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from skeleton_lab.data.empty_clips import MOST_NAMED, EmptyClips
-from skeleton_lab.data.labels import write_labels
+from skeleton_lab.data.feeders.empty_clips import MOST_NAMED, EmptyClips
+from skeleton_lab.data.formats.labels import write_labels
 from tests.archives import converted_arrays
 from tests.ranks import run_ranks
 from tests.several import run_main

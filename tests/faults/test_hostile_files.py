@@ -11,7 +11,7 @@ import pytest
 import torch
 import yaml
 
-from skeleton_lab.data.archive import list_arrays, map_array
+from skeleton_lab.data.formats.archive import list_arrays, map_array
 from skeleton_lab.errors import UserError, one_line
 from skeleton_lab.train.checkpoint import read_torch_file
 from skeleton_lab.train.imports import load_object

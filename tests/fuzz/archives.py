@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from skeleton_lab.data.archive import list_arrays, map_array, read_blocks
+from skeleton_lab.data.formats.archive import list_arrays, map_array, read_blocks
 from skeleton_lab.errors import UserError
 from tests.fuzz.mutations import BINARY, inserting, main, mutate, refused_in_one_line
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from skeleton_lab.data.labels import read_labels
+from skeleton_lab.data.formats.labels import read_labels
 from skeleton_lab.errors import UserError
 from skeleton_lab.pickles import load_plain_pickle
 from tests.fuzz.mutations import BINARY, inserting, main, mutate, refused_in_one_line

@@ -17,7 +17,7 @@ from collections.abc import Callable
 import numpy as np
 from tqdm import tqdm
 
-from skeleton_lab.data.skeleton_file import faults, parse_recording
+from skeleton_lab.data.formats.skeleton_file import faults, parse_recording
 from skeleton_lab.errors import UserError
 from tests.skeleton_texts import OTHER_ID, body_lines, one_body, recording_lines
 

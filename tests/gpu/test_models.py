@@ -10,8 +10,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from skeleton_lab.train.cuda_graph import TrainingPasses
 from skeleton_lab.train.device import Precision, allow_tf32
-from skeleton_lab.train.passes import TrainingPasses
 from tests import golden_models
 from tests.golden_models import fill_golden, load_golden
 from tests.plain_ctrgcn import PlainCTRGCN

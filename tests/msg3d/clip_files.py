@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from skeleton_lab.data.labels import write_labels
+from skeleton_lab.data.formats.labels import write_labels
 
 
 def make_place(folder: Path, names: Mapping[str, Sequence[str]], num_frames: int,

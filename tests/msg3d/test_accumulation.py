@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
+from skeleton_lab.train.cuda_graph import TrainingPasses
 from skeleton_lab.train.device import Precision
 from skeleton_lab.train.loop import Compute, Means, train_one_epoch
-from skeleton_lab.train.passes import TrainingPasses
 
 MODEL_ARGS = {"num_class": 60, "num_point": 25, "num_person": 2, "num_gcn_scales": 3, "num_g3d_scales": 2,
               "graph": "graph.ntu_rgb_d.AdjMatrixGraph"}

@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from skeleton_lab.data import msg3d_pipeline, pieces
-from skeleton_lab.data.labels import read_labels
-from skeleton_lab.data.msg3d_commands import generate_ntu
-from skeleton_lab.data.ntu import NTU60
-from skeleton_lab.data.workers import Crew
+from skeleton_lab.data.formats.labels import read_labels
+from skeleton_lab.data.formats.ntu import NTU60
+from skeleton_lab.data.prepare import msg3d_pipeline, pieces
+from skeleton_lab.data.prepare.msg3d_commands import generate_ntu
+from skeleton_lab.data.prepare.workers import Crew
 from skeleton_lab.errors import UserError
 from skeleton_lab.skeletons import NTU_25, OPENPOSE_18
 from tests.skeleton_texts import GOLDEN, one_body, unpack, write_many

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from skeleton_lab.data.labels import write_labels
+from skeleton_lab.data.formats.labels import write_labels
 from skeleton_lab.errors import UserError
 from skeleton_lab.train.batches import seed_generators
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from skeleton_lab.fusion import DescribedClips, fused
+from skeleton_lab.nn.descriptor_fusion import DescribedClips, fused
 from tests.msg3d.clip_files import make_place
 from tests.several import run_main
 from tests.trees import ROOT

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from skeleton_lab.data.labels import write_labels
-from skeleton_lab.data.prenormalize import pre_normalize
+from skeleton_lab.data.formats.labels import write_labels
+from skeleton_lab.data.prepare.prenormalize import pre_normalize
 from skeleton_lab.errors import UserError
 from skeleton_lab.train.config import read_config
 from skeleton_lab.train.setup import open_part

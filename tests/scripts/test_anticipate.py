@@ -11,7 +11,7 @@ import pytest
 import torch
 import yaml
 
-from skeleton_lab.data.labels import write_labels
+from skeleton_lab.data.formats.labels import write_labels
 from skeleton_lab.errors import run_command
 from tests.scripts.small_archive import write_pair
 from tests.trees import ROOT, open_tree

@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 import pytest
 
-from skeleton_lab.data.prenormalize import pre_normalize
+from skeleton_lab.data.prepare.prenormalize import pre_normalize
 from tests.plain_prenormalize import plain_pre_normalize
 from tests.trees import ROOT
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from skeleton_lab.data.archive import NpzWriter
-from skeleton_lab.data.labels import write_labels
+from skeleton_lab.data.formats.archive import NpzWriter
+from skeleton_lab.data.formats.labels import write_labels
 from skeleton_lab.pickles import dump_plain_pickle, load_plain_pickle
 from tests.trees import ROOT
 

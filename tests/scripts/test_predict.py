@@ -19,7 +19,7 @@ import yaml
 from PIL import Image
 
 from skeleton_lab.class_names import NW_UCLA
-from skeleton_lab.data.labels import write_labels
+from skeleton_lab.data.formats.labels import write_labels
 from skeleton_lab.errors import UserError
 from tests.skeleton_texts import GOLDEN, one_body, unpack
 from tests.trees import ROOT, open_tree

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from skeleton_lab.data.archive import NpzWriter
+from skeleton_lab.data.formats.archive import NpzWriter
 from tests.skeleton_lab.report.work_dirs import TRUE, make_run
 from tests.trees import ROOT
 

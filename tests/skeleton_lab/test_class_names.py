@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from skeleton_lab.class_names import BY_DATA_SET, NTU_60, NTU_120, NW_UCLA, class_names
-from skeleton_lab.data.ntu import NTU60, NTU120
-from skeleton_lab.data.small_sets import UCLA_ACTIONS
+from skeleton_lab.data.formats.ntu import NTU60, NTU120
+from skeleton_lab.data.formats.small_sets import UCLA_ACTIONS
 from skeleton_lab.errors import UserError
 
 

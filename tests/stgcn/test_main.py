@@ -98,7 +98,7 @@ def test_the_benchmark_knows_it(run_script, tmp_path):
 
 def test_made_up_ucla_recordings_are_read(tree, tmp_path):
     """The feeder that the UCLA config names, on recordings of one frame each."""
-    from skeleton_lab.data.ucla_split import recordings
+    from skeleton_lab.data.feeders.ucla_split import recordings
 
     frame = np.random.default_rng(0).standard_normal((1, 20, 3)).tolist()
     for recording in recordings("val"):

@@ -12,8 +12,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(next(folder for folder in HERE.parents if (folder / "skeleton_lab").is_dir())))
 
-from skeleton_lab.data.ctrgcn_commands import denoise_step, run_steps
-from skeleton_lab.data.ntu import NTU60
+from skeleton_lab.data.formats.ntu import NTU60
+from skeleton_lab.data.prepare.ctrgcn_commands import denoise_step, run_steps
 from skeleton_lab.errors import run_command
 
 

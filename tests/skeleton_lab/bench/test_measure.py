@@ -11,8 +11,8 @@ from torch import nn
 from skeleton_lab.bench.job import MEASURE, Job, Subject, set_up
 from skeleton_lab.bench.measure import gflops_per_clip, measure, time_steps
 from skeleton_lab.errors import UserError
+from skeleton_lab.train.cuda_graph import TrainingPasses
 from skeleton_lab.train.device import Precision
-from skeleton_lab.train.passes import TrainingPasses
 
 GCN = Job(MEASURE, "gcn", "cpu", num_frames=32, batch_size=4, forward_batch_size=4, steps=2)
 MLP = Job(MEASURE, "mlp", "cpu", num_frames=16, batch_size=4, forward_batch_size=2, steps=2)

@@ -16,7 +16,7 @@ from skeleton_lab.export import export as exporting
 from skeleton_lab.export import formats
 from skeleton_lab.export.export import export, sizes, traced
 from skeleton_lab.export.formats import ONNX, TORCH_EXPORT, Example, leaves_lengths_open, open_file, require
-from skeleton_lab.layers import MultiScaleTemporalConv, bodies_to_batch
+from skeleton_lab.nn.layers import MultiScaleTemporalConv, bodies_to_batch
 from tests.skeleton_lab.export.here import available
 
 EXAMPLE = Example(channels=3, frames=8, joints=4, bodies=2)

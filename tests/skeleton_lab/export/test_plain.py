@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from skeleton_lab.export.plain import every_stride, plain_inference
-from skeleton_lab.layers import MultiScaleTemporalConv, PointwiseConvNorm
+from skeleton_lab.nn.layers import MultiScaleTemporalConv, PointwiseConvNorm
 
 
 def shaken(module: nn.Module) -> nn.Module:

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from skeleton_lab.data.labels import write_labels
+from skeleton_lab.data.formats.labels import write_labels
 from skeleton_lab.errors import UserError
 from skeleton_lab.predict.predictor import Prediction
 from skeleton_lab.predict.recordings import Archived, ClipFile

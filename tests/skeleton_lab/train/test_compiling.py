@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from skeleton_lab.layers import MultiScaleTemporalConv
+from skeleton_lab.nn.layers import MultiScaleTemporalConv
 from skeleton_lab.train.compiling import compile_in_place, is_written_by_hand
 from tests.skeleton_lab.train.conftest import run_here
 from tests.trees import open_tree

@@ -1,0 +1,1 @@
+"""Archives to clips for training: feeders and their transforms."""

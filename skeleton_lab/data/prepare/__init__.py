@@ -1,0 +1,1 @@
+"""Raw recordings to archives: the pipelines of data preparation."""

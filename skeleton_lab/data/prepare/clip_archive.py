@@ -1,0 +1,103 @@
+"""Clips of any skeleton to training files: CTR-GCN's converted layout, and MS-G3D's files.
+
+A clip is (T, V, C) float32, one body. Two passes over the sources, so that only one clip is in memory at a time.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from skeleton_lab.data.formats import archive
+from skeleton_lab.data.formats.labels import write_labels
+from skeleton_lab.data.formats.small_sets import SmallSet, Source, find_sources, read_clip
+from skeleton_lab.data.prepare.preparation import DAMAGED, MISNAMED, Skipped, Summary
+from skeleton_lab.errors import UserError
+
+Read = Callable[[Source], np.ndarray]
+
+
+def convert_command(data_set: SmallSet, description: str) -> None:
+    """Parse the command line of a converter and run it.
+
+    Raises:
+        UserError: bad input.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--input", type=Path, required=True, metavar="DIR", help=f"folder of {data_set.name}'s files")
+    parser.add_argument("--output", type=Path, required=True, metavar="NPZ", help="archive to write for CTR-GCN")
+    parser.add_argument("--msg3d", type=Path, metavar="DIR", help="folder to write MS-G3D's files to as well")
+    parser.add_argument("--strict", action="store_true", help="stop at the first damaged file instead of skipping it")
+    options = parser.parse_args()
+    summary = convert(data_set, options.input, options.output, options.msg3d, options.strict)
+    print(f"{options.output}: {data_set.skeleton.name}, {len(data_set.actions)} classes")
+    print(summary.text(jobs=1))
+
+
+def convert(data_set: SmallSet, folder: Path, output: Path, msg3d_folder: Path | None = None,
+            strict: bool = False) -> Summary:
+    """Write a data set's clips to `output` (converted layout) and, if asked, MS-G3D's four files.
+
+    Raises:
+        UserError: nothing usable in `folder`, an output cannot be written; with `strict`, a damaged file.
+    """
+    if output.suffix != ".npz":
+        raise UserError(f"{output}: give the archive a name that ends in .npz")
+    sources, strangers = find_sources(data_set, folder)
+    skipped = [Skipped(str(path), MISNAMED, f"{path}: is not named like {data_set.name}'s files; rename it or leave "
+                       "it out") for path in strangers]
+    summary = Summary(len(sources) + len(strangers), skipped=skipped)
+    kept: list[Source] = []
+    lengths: list[int] = []
+    for source in tqdm(sources, unit="file", desc="checking"):
+        try:
+            lengths.append(len(read_clip(data_set, source.path)))
+            kept.append(source)
+        except UserError as error:
+            summary.skipped.append(Skipped(str(source.path), DAMAGED, str(error)))
+    if strict:
+        summary.refuse_damage()
+    if not kept:
+        raise UserError(f"{folder}: no file is usable; the first: {summary.skipped[0].reason}")
+    summary.add([], np.array(lengths))
+    shape = (3, max(lengths), data_set.skeleton.num_joints, 1)  # (C, T, V, M)
+    parts = {part: [source for source in kept if source.is_train == (part == "train")] for part in ("train", "test")}
+
+    def read(source: Source) -> np.ndarray:
+        return read_clip(data_set, source.path)
+
+    _write_archive(output, parts, shape, read)
+    if msg3d_folder is not None:
+        for part, name in (("train", "train"), ("test", "val")):
+            _write_msg3d(msg3d_folder, name, parts[part], shape, read)
+    return summary
+
+
+def _write_archive(path: Path, parts: dict[str, list[Source]], shape: tuple[int, ...], read: Read) -> None:
+    """Write x (N, C, T, V, M) float32, zeros behind a clip's last frame, and y (N,) int64."""
+    with archive.NpzWriter(path) as writer, tqdm(total=sum(map(len, parts.values())), unit="clip",
+                                                 desc=path.name) as progress:
+        for part, sources in parts.items():
+            with writer.member(f"x_{part}", (len(sources), *shape), np.float32) as sink:
+                for source in sources:
+                    clip = read(source)
+                    block = np.zeros((1, *shape), np.float32)
+                    block[0, :, :len(clip), :, 0] = clip.transpose(2, 0, 1)  # (T, V, C) -> (C, T, V)
+                    sink.append(block)
+                    progress.update()
+            writer.write(f"y_{part}", np.array([source.label for source in sources], np.int64))
+
+
+def _write_msg3d(folder: Path, part: str, sources: Sequence[Source], shape: tuple[int, ...], read: Read) -> None:
+    """Write MS-G3D's data and label files; a clip's frames repeat to the end, as in its NTU files."""
+    with archive.create_npy(folder / f"{part}_data_joint.npy", (len(sources), *shape), np.float32) as sink:
+        for source in tqdm(sources, unit="clip", desc=f"{part}_data_joint.npy"):
+            clip = read(source)
+            repeated = clip[np.arange(shape[1]) % len(clip)].transpose(2, 0, 1)  # (C, T, V)
+            sink.append(np.ascontiguousarray(repeated)[None, ..., None])
+    write_labels(folder / f"{part}_label.pkl", [source.path.name for source in sources],
+                 [source.label for source in sources])

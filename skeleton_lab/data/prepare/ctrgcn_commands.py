@@ -1,0 +1,83 @@
+"""The command lines of CTR-GCN's data preparation: one for each step, and one for all three."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from skeleton_lab.data.formats.ntu import Benchmark
+from skeleton_lab.data.prepare.ctrgcn_archives import write_archives
+from skeleton_lab.data.prepare.ctrgcn_pipeline import DENOISED, RAW, Preparation, collect, denoise
+from skeleton_lab.data.prepare.preparation import add_run_options, find_missing_list, find_skeletons
+from skeleton_lab.data.prepare.workers import Crew
+
+Step = Callable[[Preparation, Crew], None]
+
+
+def collect_step(plan: Preparation, crew: Crew) -> None:
+    """Run step 1 and print its summary."""
+    print(f"1. {', '.join(map(str, plan.sources))} -> {plan.folder / RAW}")
+    if plan.missing_list is None:
+        print("   no list of samples with missing skeletons: recordings without any body are found and skipped, "
+              "incomplete ones are not")
+    print(collect(plan, crew).text(crew.jobs))
+
+
+def denoise_step(plan: Preparation, crew: Crew) -> None:
+    """Run step 2 and print its summary."""
+    print(f"2. {plan.folder / RAW} -> {plan.folder / DENOISED}")
+    print(denoise(plan, crew).text(crew.jobs))
+
+
+def archive_step(plan: Preparation, crew: Crew) -> None:
+    """Run step 3 and print what the archives hold."""
+    print(f"3. {plan.folder / DENOISED} -> {plan.folder}")
+    for entry in write_archives(plan, crew):
+        train, test = (len(part.places) for part in entry.parts)
+        print(f"{entry.path}: {train:,} training and {test:,} test clips of {entry.num_frames} frames")
+
+
+ALL_STEPS = (collect_step, denoise_step, archive_step)
+
+
+def add_source_options(parser: argparse.ArgumentParser) -> None:
+    """Add where recordings are read from."""
+    parser.add_argument("--skeletons", nargs="+", metavar="DIR",
+                        help="folders of .skeleton files (default: nturgb+d_skeletons, and for NTU120 also "
+                             "nturgb+d_skeletons120, in ../nturgbd_raw or in data/nturgbd_raw of the checkout)")
+    parser.add_argument("--missing-list", "--ignored-sample-path", "--ignored_sample_path", metavar="FILE",
+                        help="official list of samples with missing skeletons, left out (default: looked for beside "
+                             "the skeleton folders)")
+
+
+def run_steps(benchmark: Benchmark, here: Path, steps: tuple[Step, ...], description: str) -> None:
+    """Parse the command line and run `steps` for `benchmark`; `here` is where the script and its results stand.
+
+    Raises:
+        UserError: bad input.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    if collect_step in steps:
+        add_source_options(parser)
+    parser.add_argument("--out-folder", "--out_folder", type=Path, default=here, metavar="DIR",
+                        help="where results go (default: this script's folder)")
+    add_run_options(parser)
+    run(parser.parse_args(), benchmark, here, steps)
+
+
+def run(options: argparse.Namespace, benchmark: Benchmark, here: Path, steps: tuple[Step, ...]) -> None:
+    """Run `steps` as `options` ask.
+
+    Raises:
+        UserError: bad input.
+    """
+    sources: tuple[Path, ...] = ()
+    missing_list = None
+    if collect_step in steps:
+        sources = find_skeletons(options.skeletons, benchmark, [here.parent / "nturgbd_raw"], "--skeletons")
+        missing_list = find_missing_list(options.missing_list, benchmark, sources)
+    plan = Preparation(benchmark, options.out_folder, sources, missing_list, options.strict)
+    with Crew(options.jobs) as crew:
+        for step in steps:
+            step(plan, crew)

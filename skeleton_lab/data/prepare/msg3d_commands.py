@@ -1,0 +1,83 @@
+"""The command lines of MS-G3D's data generation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from skeleton_lab.data.formats.msg3d_clips import load_json
+from skeleton_lab.data.formats.ntu import Benchmark, list_recordings, parse_name, read_missing_list
+from skeleton_lab.data.prepare.msg3d_pipeline import KINETICS, NTU, WORK, Generation, Output, generate
+from skeleton_lab.data.prepare.preparation import MISNAMED, Skipped, Summary
+from skeleton_lab.data.prepare.workers import Crew
+from skeleton_lab.errors import UserError
+
+PARTS = ("train", "val")
+
+
+def generate_ntu(benchmark: Benchmark, sources: Sequence[Path], missing_list: Path | None, out_folder: Path,
+                 crew: Crew, strict: bool = False) -> Summary:
+    """Make `<out_folder>/<protocol>/` with the files of both parts, for both protocols of a benchmark.
+
+    Names in the label files are file names for NTU60, and folder and file name joined for NTU120, as upstream's.
+
+    Raises:
+        UserError: bad input.
+    """
+    ignored = read_missing_list(missing_list) if missing_list else frozenset()
+    listing = list_recordings(sources, benchmark, ignored)
+    misnamed = [Skipped(path, MISNAMED, reason) for path, reason in listing.misnamed]
+    summary = Summary(len(listing.paths) + len(misnamed), listing.num_ignored, skipped=misnamed)
+    if strict:
+        summary.refuse_damage()
+    samples = [parse_name(path.name) for path in listing.paths]
+    outputs = []
+    for protocol in benchmark.protocols:
+        train = np.array([protocol.is_train(sample) for sample in samples])
+        outputs += [Output(out_folder / protocol.name, part, members)
+                    for part, members in zip(PARTS, (train, ~train), strict=True)]
+    names = [path.name if len(benchmark.skeleton_folders) == 1 else str(path) for path in listing.paths]
+    generate(Generation(NTU, listing.paths, names, [sample.label for sample in samples], outputs, out_folder / WORK,
+                        strict), crew, summary)
+    return summary
+
+
+def generate_kinetics(data_folder: Path, part: str, out_folder: Path, crew: Crew, strict: bool = False) -> Summary:
+    """Make the files of one part of Kinetics-Skeleton from `kinetics_<part>/` and `kinetics_<part>_label.json`.
+
+    Raises:
+        UserError: bad input.
+    """
+    folder, label_file = data_folder / f"kinetics_{part}", data_folder / f"kinetics_{part}_label.json"
+    entries = _read_label_file(label_file)
+    try:
+        paths = sorted(path for path in folder.iterdir() if path.suffix == ".json")
+    except OSError as error:
+        raise UserError(f"{folder}: cannot list it ({error.strerror}); put the recordings of Kinetics-Skeleton there "
+                        "or give their folder with --data_path") from error
+    strangers = [Skipped(str(path), MISNAMED, f"{path}: not in {label_file.name}; add it or leave the recording out")
+                 for path in paths if path.stem not in entries]
+    known = [path for path in paths if path.stem in entries]
+    wanted = [path for path in known if entries[path.stem][0]]
+    summary = Summary(len(wanted) + len(strangers), len(known) - len(wanted), skipped=strangers,
+                      why_ignored="without a skeleton, says the label file")
+    if strict:
+        summary.refuse_damage()
+    if not wanted:
+        raise UserError(f"{folder}: no recording with a skeleton; check it against {label_file.name}")
+    output = Output(out_folder, part, np.ones(len(wanted), bool))
+    generate(Generation(KINETICS, wanted, [path.name for path in wanted], [entries[path.stem][1] for path in wanted],
+                        [output], out_folder / f"{WORK}_{part}", strict), crew, summary)
+    return summary
+
+
+def _read_label_file(path: Path) -> dict[str, tuple[bool, int]]:
+    """Return id -> (has a skeleton, class index)."""
+    content = load_json(path)
+    try:
+        return {name: (bool(entry["has_skeleton"]), int(entry["label_index"])) for name, entry in content.items()}
+    except (AttributeError, TypeError, KeyError, ValueError) as error:
+        raise UserError(f"{path}: {error!r:.60}; expected an object of id: {{has_skeleton, label_index}}; download it "
+                        "again") from error

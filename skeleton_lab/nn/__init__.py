@@ -1,0 +1,1 @@
+"""What models are built from: layers, blocks and operators. Knows no file and no training."""

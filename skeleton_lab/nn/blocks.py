@@ -1,0 +1,144 @@
+"""The frame that ST-GCN and the models after it share: the plan of ten blocks, the stem and the head.
+
+Attribute names (`l1` ... `l10`, `gcn1`, `tcn1`, `residual`, `data_bn`, `fc`) are those of published
+checkpoints.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from skeleton_lab.errors import UserError
+from skeleton_lab.nn.layers import PointwiseConvNorm, TemporalConv, bodies_to_batch, init_batch_norm, init_he_fan_out
+from skeleton_lab.nn.recompute import recomputed
+from skeleton_lab.train.imports import construct
+
+# (output channels, stride over time) of l1 ... l10
+PLAN = ((64, 1), (64, 1), (64, 1), (64, 1), (128, 2), (128, 1), (128, 1), (256, 2), (256, 1), (256, 1))
+NUM_SUBSETS = 3
+
+
+@dataclass(frozen=True)
+class ClipShape:
+    """What a model is built for: C coordinates, V joints, M bodies, and the number of classes."""
+
+    in_channels: int
+    num_point: int
+    num_person: int
+    num_class: int
+
+
+def graph_adjacency(graph: str | None, graph_args: Mapping[str, Any] | None, num_point: int) -> np.ndarray:
+    """Build the graph at a dotted path and return its `A`, (3, V, V).
+
+    Raises:
+        UserError: there is no path, it does not resolve, or the graph does not have `num_point` joints.
+    """
+    if graph is None:
+        raise UserError("model_args: 'graph' is missing; name a graph class, such as graph.ntu_rgb_d.Graph")
+    adjacency = np.asarray(construct(graph, graph_args or {}, "model_args.graph_args").A)
+    if adjacency.shape != (NUM_SUBSETS, num_point, num_point):
+        raise UserError(f"model_args: graph '{graph}' has A of shape {adjacency.shape}, num_point {num_point} needs "
+                        f"{(NUM_SUBSETS, num_point, num_point)}; give num_point the number of joints of that graph")
+    return adjacency
+
+
+def shortcut(in_channels: int, out_channels: int) -> nn.Module:
+    """Return the spatial unit's `down`: identity, or a 1x1 convolution and batch norm where the channels change."""
+    if in_channels == out_channels:
+        return nn.Identity()
+    return nn.Sequential(nn.Conv2d(in_channels, out_channels, 1), nn.BatchNorm2d(out_channels))
+
+
+def init_conv_norm(module: TemporalConv | PointwiseConvNorm) -> None:
+    """Set a convolution with batch norm as the published models do: He (fan-out), batch norm at one."""
+    init_he_fan_out(module.conv)
+    init_batch_norm(module.bn)
+
+
+class Block(nn.Module):
+    """Spatial unit, then relu(temporal unit + residual): (B, C_in, T, V) -> (B, C_out, ceil(T / stride), V).
+
+    With `time_axis` 3, T and V change places. `use_residual` is false only in the first block.
+
+    Args:
+        gcn1: spatial unit, a function of x. tcn1: temporal unit, a function of x and of what to add before its ReLU.
+    """
+
+    def __init__(self, gcn1: nn.Module, tcn1: nn.Module, channels: tuple[int, int], stride: int, *,
+                 use_residual: bool, time_axis: int = 2) -> None:
+        super().__init__()
+        self.gcn1 = gcn1
+        self.tcn1 = tcn1
+        self.use_residual = use_residual
+        self.residual: nn.Module = nn.Identity()
+        if use_residual and (channels[0] != channels[1] or stride != 1):
+            self.residual = PointwiseConvNorm(*channels, stride, time_axis)
+            init_conv_norm(self.residual)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.tcn1(self.gcn1(x), self.residual(x) if self.use_residual else None)
+
+
+class BlockStack(nn.Module):
+    """Stem, ten blocks and head: clips (N, C, T, V, M) float -> logits (N, num_class).
+
+    (N, T, V*C) is taken for one body, the coordinate fastest.
+
+    Args:
+        make_block: (input channels, output channels, stride, is the first) -> a block.
+        drop_out: probability, in front of the classifier.
+        time_axis: 2 if blocks take (B, C, T, V), 3 if they take (B, C, V, T).
+    """
+
+    capturable = True  # see `train.passes`
+
+    def __init__(self, shape: ClipShape, make_block: Callable[[int, int, int, bool], nn.Module],
+                 drop_out: float = 0.0, time_axis: int = 2) -> None:
+        super().__init__()
+        self.shape = shape
+        self.time_axis = time_axis
+        self.memory_friendly = False
+        self.data_bn = nn.BatchNorm1d(shape.num_person * shape.in_channels * shape.num_point)
+        channels = shape.in_channels
+        for number, (out_channels, stride) in enumerate(PLAN, start=1):
+            setattr(self, f"l{number}", make_block(channels, out_channels, stride, number == 1))
+            channels = out_channels
+        self.fc = nn.Linear(channels, shape.num_class)
+        nn.init.normal_(self.fc.weight, 0, math.sqrt(2 / shape.num_class))
+        self.drop_out = nn.Dropout(drop_out)
+
+    def forward(self, clips: Tensor) -> Tensor:
+        return self.fc(self.features(clips))
+
+    def features(self, clips: Tensor) -> Tensor:
+        """Return what the classifier `fc` takes, (N, C): the mean over frames, joints and bodies, after dropout."""
+        if clips.dim() == 3:
+            clips = self._unflatten(clips)
+        n = clips.shape[0]
+        x = bodies_to_batch(clips, self.data_bn)  # (N*M, C, T, V)
+        if self.time_axis == 3:
+            x = x.transpose(2, 3).contiguous()  # (N*M, C, V, T)
+        for number in range(1, len(PLAN) + 1):
+            block = getattr(self, f"l{number}")
+            x = recomputed(block, x) if self.memory_friendly else block(x)
+        x = x.mean(dim=(2, 3)).view(n, self.shape.num_person, -1).mean(dim=1)  # (N, C)
+        return self.drop_out(x)
+
+    def set_memory_friendly(self, on: bool) -> None:
+        """Whether training keeps only the input of each block and computes the block again for its gradients."""
+        self.memory_friendly = on
+
+    def _unflatten(self, flat: Tensor) -> Tensor:
+        """(N, T, V*C) -> (N, C, T, V, 1)."""
+        n, t, width = flat.shape
+        if width != self.shape.num_point * self.shape.in_channels:
+            raise UserError(f"frames of {width} numbers do not fit a model of {self.shape.num_point} joints with "
+                            f"{self.shape.in_channels} coordinates; check num_point and in_channels")
+        return flat.view(n, t, self.shape.num_point, -1).permute(0, 3, 1, 2).unsqueeze(-1)

@@ -1,0 +1,211 @@
+"""The branches of a multi-scale temporal convolution as one operator (see `layers.MultiScaleTemporalConv`).
+
+Side by side the branches are one 1x1 convolution, one batch norm over all that a ReLU follows, the temporal
+convolutions and the pool, and one batch norm over everything. A convolution's bias is left out where a batch norm in
+training mode follows: the norm takes it out again, and its gradient is zero.
+
+Tensors are (B, C, T, V) with `time_axis` 2, or (B, C, V, T) with 3; only temporal convolutions and pools look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypedDict
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+from skeleton_lab.nn.norm import Moments, batch_moments, normalize, normalize_backward, relu_backward, relu_backward_
+from skeleton_lab.nn.pointwise import pointwise, pointwise_weight_grad, strided_frames
+from skeleton_lab.nn.precision import without_autocast
+
+POOL_FRAMES = 3
+
+
+class Geometry(TypedDict):
+    """How a convolution goes over frames and joints, in the order of its layout."""
+
+    stride: tuple[int, int]
+    dilation: tuple[int, int]
+    padding: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class BranchPlan:
+    """What the branches have in common. activation: a ReLU at the end; eps: of every batch norm."""
+
+    kernel_size: int
+    dilations: tuple[int, ...]
+    stride: int
+    time_axis: int
+    activation: bool
+    eps: float
+
+    def convolution(self, dilation: int) -> Geometry:
+        """Return the geometry of one temporal convolution as `conv2d` takes it."""
+        return {"stride": self._along_time(self.stride, 1), "dilation": self._along_time(dilation, 1),
+                "padding": self._along_time(dilation * (self.kernel_size - 1) // 2, 0)}
+
+    def kernel(self, weight: Tensor) -> Tensor:
+        """Return a (k, 1) convolution's weight as this layout's convolution takes it."""
+        return weight if self.time_axis == 2 else weight.transpose(2, 3)
+
+    def every_stride(self, x: Tensor) -> Tensor:
+        """Return the frames of x at multiples of the stride: a view."""
+        return strided_frames(x, self.stride, self.time_axis)
+
+    def _along_time(self, time: int, joints: int) -> tuple[int, int]:
+        return (time, joints) if self.time_axis == 2 else (joints, time)
+
+
+def max_pool_frames(x: Tensor, plan: BranchPlan) -> Tensor:
+    """Return the maximum of each frame, a stride apart, and its two neighbours (ends have one)."""
+    before, here, after = _pool_windows(_pad_frames(x, plan), plan)
+    return torch.maximum(torch.maximum(before, here), after)
+
+
+def _pad_frames(x: Tensor, plan: BranchPlan, value: float = float("-inf")) -> Tensor:
+    return F.pad(x, (0, 0, 1, 1) if plan.time_axis == 2 else (1, 1), value=value)
+
+
+def _pool_windows(padded: Tensor, plan: BranchPlan) -> list[Tensor]:
+    frames = padded.shape[plan.time_axis] - 2
+    return [plan.every_stride(padded.narrow(plan.time_axis, start, frames)) for start in range(POOL_FRAMES)]
+
+
+def _max_pool_backward(grad: Tensor, x: Tensor, pooled: Tensor, plan: BranchPlan) -> Tensor:
+    """Return the gradient of x: each window's goes to its first maximum."""
+    padded = _pad_frames(x, plan)
+    grad_padded = torch.zeros_like(padded)
+    below = -torch.finfo(x.dtype).tiny
+    for window, grad_window in zip(_pool_windows(padded, plan), _pool_windows(grad_padded, plan), strict=True):
+        # window - pooled is zero at a maximum and negative elsewhere
+        taken = torch.ops.aten.threshold_backward(grad, window - pooled, below)
+        grad_window += taken
+        grad = grad - taken
+    return grad_padded.narrow(plan.time_axis, 1, x.shape[plan.time_axis])
+
+
+class TemporalBranches(torch.autograd.Function):
+    """All branches, training mode: keeps its input, the first convolution's output and the second norm's input.
+
+    With an activation it keeps its output too, which the next layer keeps in any case.
+
+    apply(x (B, C_in, ...), shortcut to add to the output or None, plan, weight1 (C_out, C_in), bias1 (C_out),
+    norm1 weight and bias (C_out - b), norm2 weight and bias (C_out), bias2 (b * dilations),
+    *temporal weights (b, b, k, 1)) -> (output (B, C_out, ...), mean1, var1 (C_out - b), mean2, var2 (C_out)),
+    where b is the width of a branch; convolved branches may have widths of their own.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, shortcut: Tensor | None, plan: BranchPlan, weight1: Tensor, bias1: Tensor,
+                norm1_weight: Tensor, norm1_bias: Tensor, norm2_weight: Tensor, norm2_bias: Tensor, bias2: Tensor,
+                *kernels: Tensor) -> tuple[Tensor, ...]:
+        head, plain = weight1.split(norm1_weight.shape[0])  # the last branch has neither ReLU nor a second layer
+        with without_autocast(x):
+            hidden = pointwise(head, x)
+            moments1 = batch_moments(hidden)
+            active = normalize(hidden, norm1_weight, norm1_bias, moments1, plan.eps).relu_()
+            merged = x.new_empty(x.shape[0], weight1.shape[0], *plan.every_stride(x[:1]).shape[2:])
+            _convolve(active, plan, kernels, merged)
+            pointwise(plain, plan.every_stride(x), out=merged[:, head.shape[0]:])
+            moments2 = batch_moments(merged)
+            out = normalize(merged, norm2_weight, norm2_bias, moments2, plan.eps)
+            out = out if shortcut is None else out.add_(shortcut)
+            out = out.relu_() if plan.activation else out
+        ctx.plan, ctx.has_shortcut = plan, shortcut is not None
+        ctx.save_for_backward(x, hidden, merged, out if plan.activation else None, weight1, norm1_weight, norm1_bias,
+                              norm2_weight, bias1, bias2, *moments1, *moments2, *kernels)
+        ctx.mark_non_differentiable(*moments1, *moments2)
+        return out, *moments1, *moments2
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor, *_: Tensor | None) -> tuple[Tensor | None, ...]:
+        x, hidden, merged, out, weight1, norm1_weight, norm1_bias, norm2_weight, bias1, bias2, *rest = ctx.saved_tensors
+        plan, moments1, moments2, kernels = ctx.plan, Moments(*rest[:2]), Moments(*rest[2:4]), rest[4:]
+        with without_autocast(x):
+            grad = grad.contiguous() if out is None else relu_backward(grad, out)
+            grad_shortcut = grad if ctx.has_shortcut else None
+            grad, *grad_norm2 = normalize_backward(grad, merged, norm2_weight, moments2, plan.eps)
+            active = normalize(hidden, norm1_weight, norm1_bias, moments1, plan.eps).relu_()
+            grad_active, grad_kernels = _convolve_backward(grad, active, merged, plan, kernels)
+            relu_backward_(grad_active, active)
+            grad_hidden, *grad_norm1 = normalize_backward(grad_active, hidden, norm1_weight, moments1, plan.eps)
+            grad_x, grad_weight1 = _pointwise_backward(grad_hidden, grad, x, weight1, plan)
+        return (grad_x, grad_shortcut, None, grad_weight1, torch.zeros_like(bias1), *grad_norm1, *grad_norm2,
+                torch.zeros_like(bias2), *grad_kernels)
+
+
+def _convolve(active: Tensor, plan: BranchPlan, kernels: Sequence[Tensor], merged: Tensor) -> None:
+    """Write the temporal convolutions and the pool of `active` side by side into `merged`, from its start."""
+    widths = _widths(active, kernels)
+    parts, slots = active.split(widths, dim=1), merged[:, :active.shape[1]].split(widths, dim=1)
+    for slot, part, kernel, dilation in zip(slots, parts, kernels, plan.dilations, strict=False):
+        slot.copy_(F.conv2d(part, plan.kernel(kernel), **plan.convolution(dilation)))
+    slots[len(kernels)].copy_(max_pool_frames(parts[-1], plan))
+
+
+def _convolve_backward(grad: Tensor, active: Tensor, merged: Tensor, plan: BranchPlan,
+                       kernels: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+    """Take the gradient of `merged` back; return those of `active` and of the kernels."""
+    widths = _widths(active, kernels)
+    grad_active = torch.empty_like(active)
+    parts, slots, grad_parts = (tensor[:, :active.shape[1]].split(widths, dim=1)
+                                for tensor in (active, grad, grad_active))
+    grad_kernels = []
+    for branch, (kernel, dilation) in enumerate(zip(kernels, plan.dilations, strict=True)):
+        geometry = plan.convolution(dilation)
+        grad_part, grad_kernel, _ = torch.ops.aten.convolution_backward(
+            slots[branch], parts[branch], plan.kernel(kernel), None, geometry["stride"], geometry["padding"],
+            geometry["dilation"], False, (0, 0), 1, (True, True, False))
+        grad_parts[branch].copy_(grad_part)
+        grad_kernels.append(plan.kernel(grad_kernel))
+    pool = len(kernels)
+    pooled = merged[:, :active.shape[1]].split(widths, dim=1)[pool]
+    grad_parts[pool].copy_(_max_pool_backward(slots[pool], parts[pool], pooled, plan))
+    return grad_active, grad_kernels
+
+
+def _widths(active: Tensor, kernels: Sequence[Tensor]) -> list[int]:
+    """Return the channels of each branch of `active`: one for each kernel, then the pool."""
+    convolved = [kernel.shape[0] for kernel in kernels]
+    return [*convolved, active.shape[1] - sum(convolved)]
+
+
+def _pointwise_backward(grad_hidden: Tensor, grad: Tensor, x: Tensor, weight1: Tensor,
+                        plan: BranchPlan) -> tuple[Tensor, Tensor]:
+    """Return the gradients of x and of the 1x1 convolutions' weight, given those of `hidden` and `merged`."""
+    split = grad_hidden.shape[1]
+    head, plain = weight1.split(split)
+    grad_plain = grad[:, split:]
+    grad_weight1 = torch.cat([pointwise_weight_grad(grad_hidden, x),
+                              pointwise_weight_grad(grad_plain, plan.every_stride(x))])
+    grad_x = pointwise(head.t(), grad_hidden)
+    plan.every_stride(grad_x).add_(pointwise(plain.t(), grad_plain))
+    return grad_x, grad_weight1
+
+
+def folded_branches(x: Tensor, plan: BranchPlan, first: tuple[Tensor, Tensor], seconds: Sequence[tuple[Tensor, Tensor]],
+                    pool_norm: tuple[Tensor, Tensor]) -> Tensor:
+    """All branches, evaluation mode, with the batch norms folded into the convolutions.
+
+    Args:
+        first: weight (C_out, C_in) and bias (C_out) of the 1x1 convolutions. seconds: weight and bias of each temporal
+            convolution. pool_norm: scale and shift (b) behind the pool, whose sign may turn a maximum over.
+    """
+    weight, bias = first
+    width = pool_norm[0].shape[0]
+    head, plain = weight.split(weight.shape[0] - width)
+    column = (-1, 1, 1)
+    active = pointwise(head, x).add_(bias[:-width].view(column)).relu_()
+    parts = active.split(_widths(active, [kernel for kernel, _ in seconds]), dim=1)
+    branches = [F.conv2d(part, plan.kernel(kernel), shift, **plan.convolution(dilation))
+                for part, (kernel, shift), dilation in zip(parts, seconds, plan.dilations, strict=False)]
+    scale, shift = (vector.view(column) for vector in pool_norm)
+    branches.append(max_pool_frames(parts[-1], plan).mul_(scale).add_(shift))
+    branches.append(pointwise(plain, plan.every_stride(x)).add_(bias[-width:].view(column)))
+    return torch.cat(branches, dim=1)

@@ -1,0 +1,1 @@
+"""Several streams, one prediction: score files to one accuracy."""

@@ -1,0 +1,158 @@
+"""Recording and replaying a training pass: which passes, and what becomes of the gradients. CUDA itself: tests/gpu."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager, nullcontext
+
+import pytest
+import torch
+from torch import nn
+
+from skeleton_lab.errors import UserError
+from skeleton_lab.train import cuda_graph as module
+from skeleton_lab.train.cuda_graph import WARM_UP, TrainingPasses
+from skeleton_lab.train.device import Precision
+
+CPU = torch.device("cpu")
+
+
+class Graph:
+    """Stands for a CUDA graph: a replay computes the pass again, into the tensors of the recording."""
+
+    def __init__(self):
+        self.replays = 0
+        self.again = None
+
+    def replay(self):
+        self.replays += 1
+        self.again()
+
+
+class Recorder(TrainingPasses):
+    """Passes that are recorded, on a CPU, by `Graph`s."""
+
+    def __init__(self, model, fails=False):
+        precision = Precision("cpu")
+        self.said = []
+        super().__init__(model, CPU, precision, precision.scaler(), say=self.said.append)
+        self.recording, self.fails, self.graphs = True, fails, []
+
+    def _on_own_stream(self):
+        return nullcontext()
+
+    def record_into(self, graph):
+        """What happens inside torch.cuda.graph: the pass, once, and how to do it again."""
+        if self.fails:
+            raise RuntimeError("operation not permitted when stream is capturing")
+        self.graphs.append(graph)
+        graph.again = self._again
+
+    def _again(self):
+        own = self._recorded
+        before = [parameter.grad for parameter in self.model.parameters()]
+        self.model.zero_grad(set_to_none=True)
+        own.result.copy_(self._pass(own.clips, own.labels, own.shape[1]))
+        for parameter, grad in own.grads:
+            grad.copy_(parameter.grad)
+        for parameter, grad in zip(self.model.parameters(), before, strict=True):
+            parameter.grad = grad
+
+
+@pytest.fixture
+def recorder(monkeypatch):
+    """Return a maker of Recorders over a small model; `torch.cuda.graph` records for the last one."""
+    made = []
+
+    @contextmanager
+    def record(graph, **options):
+        made[-1].record_into(graph)
+        yield
+
+    def make(**options):
+        made.append(Recorder(small_model(), **options))
+        return made[-1]
+
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
+    monkeypatch.setattr(torch.cuda, "graph", record)
+    monkeypatch.setattr(module, "_end_failed_recording", lambda stream: None)
+    return make
+
+
+def small_model():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Flatten(), nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 4)).double()
+
+
+def train(passes, batches, chunks):
+    """Take a step for each batch, in `chunks` passes; return all results and the weights at the end."""
+    optimizer = torch.optim.SGD(passes.model.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=1e-3)
+    results = []
+    for batch in batches:
+        optimizer.zero_grad(set_to_none=True)
+        size = len(batch) // chunks
+        results += [passes.run(part, torch.arange(len(part)) % 4, chunks) for part in batch.split(size)]
+        passes.scaler.step(optimizer)
+        passes.scaler.update()
+    return torch.stack(results), torch.cat([p.detach().flatten() for p in passes.model.parameters()])
+
+
+def as_it_is(batches, chunks):
+    precision = Precision("cpu")
+    return train(TrainingPasses(small_model(), CPU, precision, precision.scaler()), batches, chunks)
+
+
+@pytest.mark.parametrize("chunks", [1, 2, 3])
+def test_replays_train_as_passes_do(recorder, chunks):
+    batches = torch.randn(7, 6, 6, dtype=torch.float64)
+    passes = recorder()
+    for found, expected in zip(train(passes, batches, chunks), as_it_is(batches, chunks), strict=True):
+        assert torch.equal(found, expected)
+    assert [graph.replays for graph in passes.graphs] == [7 * chunks - WARM_UP]
+    assert not passes.said
+
+
+def test_another_shape_runs_as_it_is(recorder):
+    batches = [torch.randn(size, 6, dtype=torch.float64) for size in (6, 6, 6, 6, 4, 6, 4, 4, 4, 4, 6)]
+    passes = recorder()
+    for found, expected in zip(train(passes, batches, 1), as_it_is(batches, 1), strict=True):
+        assert torch.equal(found, expected)
+    assert [graph.replays for graph in passes.graphs] == [3]
+
+
+def test_after_a_release_the_next_pass_records_again(recorder):
+    batches = torch.randn(9, 6, 6, dtype=torch.float64)
+    passes = recorder()
+    plain = as_it_is(batches, 1)
+    optimizer = torch.optim.SGD(passes.model.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=1e-3)
+    for number, batch in enumerate(batches):
+        if number in (5, 7):
+            passes.release()
+        optimizer.zero_grad(set_to_none=True)
+        result = passes.run(batch, torch.arange(6) % 4, 1)
+        optimizer.step()
+        assert torch.equal(result, plain[0][number])
+    assert [graph.replays for graph in passes.graphs] == [2, 2, 2]
+
+
+def test_where_recording_fails_it_goes_on_without_and_says_so_once(recorder):
+    batches = torch.randn(6, 6, 6, dtype=torch.float64)
+    passes = recorder(fails=True)
+    for found, expected in zip(train(passes, batches, 2), as_it_is(batches, 2), strict=True):
+        assert torch.equal(found, expected)
+    assert len(passes.said) == 1 and "could not be recorded (operation not permitted" in passes.said[0]
+
+
+@pytest.mark.parametrize("replayed", [False, True])
+def test_a_label_without_a_class_is_refused(recorder, replayed):
+    passes = recorder()
+    if replayed:
+        train(passes, torch.randn(5, 6, 6, dtype=torch.float64), 1)
+    with pytest.raises(UserError, match="label 4 is out of range for a model of 4 classes"):
+        passes.run(torch.randn(6, 6, dtype=torch.float64), torch.tensor([0, 1, 2, 3, 4, 0]), 1)
+
+
+def test_on_a_cpu_and_for_other_models_nothing_is_recorded():
+    precision, model = Precision("cpu"), small_model()
+    assert not TrainingPasses(model, CPU, precision, precision.scaler(), record=True).recording
+    model.capturable = True
+    assert not TrainingPasses(model, CPU, precision, precision.scaler(), record=True).recording
