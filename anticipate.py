@@ -32,8 +32,8 @@ from tqdm import tqdm
 
 from skeleton_lab.errors import UserError, run_command
 from skeleton_lab.files import replacing, write_text
+from skeleton_lab.train.trained import find_tree
 from skeleton_lab.train.workdir import BEST_WEIGHTS
-from skeleton_lab.trained import find_tree
 
 SHARES = tuple(percent / 100 for percent in range(10, 101, 10))
 CLASS_TABLE = "epoch1_test_each_class_acc.csv"

@@ -21,7 +21,7 @@ from skeleton_lab.errors import UserError, run_command
 from skeleton_lab.export.export import TOLERANCE, example_for, export
 from skeleton_lab.export.formats import LEAST_FRAMES, ONNX, TORCH_EXPORT, require
 from skeleton_lab.files import size_text
-from skeleton_lab.trained import add_options, open_chosen
+from skeleton_lab.train.trained import add_options, open_chosen
 
 OTHER = {ONNX: "onnxruntime", TORCH_EXPORT: "torch.export.load"}
 

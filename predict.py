@@ -23,13 +23,13 @@ sys.path.insert(0, str(ROOT))
 from skeleton_lab.class_names import BY_DATA_SET, class_names
 from skeleton_lab.errors import UserError, run_command
 from skeleton_lab.files import replacing
+from skeleton_lab.imports import load_object
 from skeleton_lab.predict import results
 from skeleton_lab.predict.predictor import Prediction, Predictor, cut
 from skeleton_lab.predict.recordings import KINDS, SUFFIXES, Choice, Take, open_takes
 from skeleton_lab.predict.staging import StageOptions, stage_for
 from skeleton_lab.skeletons import Skeleton
-from skeleton_lab.train.imports import load_object
-from skeleton_lab.trained import add_options, open_chosen, pick_device
+from skeleton_lab.train.trained import add_options, open_chosen, pick_device
 
 GIF_FRAMES = 60
 

@@ -20,11 +20,11 @@ sys.path.insert(0, str(ROOT))
 
 from skeleton_lab.class_names import BY_DATA_SET, class_names
 from skeleton_lab.errors import UserError, run_command
+from skeleton_lab.imports import construct
 from skeleton_lab.report.results import Run, read_run
 from skeleton_lab.report.run_report import write_report
 from skeleton_lab.train.config import default_settings
-from skeleton_lab.train.imports import construct
-from skeleton_lab.trained import find_tree, load_spec
+from skeleton_lab.train.trained import find_tree, load_spec
 
 
 def main() -> None:

@@ -25,7 +25,7 @@ from skeleton_lab.bench.job import MEASURE, Job, set_up
 from skeleton_lab.bench.measure import measure
 from skeleton_lab.bench.recipes import RECIPES
 from skeleton_lab.errors import run_command
-from skeleton_lab.train.imports import load_object
+from skeleton_lab.imports import load_object
 
 
 def by_hand(model: nn.Module, device: torch.device, clips: torch.Tensor, steps: int) -> float:

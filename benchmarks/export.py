@@ -30,9 +30,9 @@ from skeleton_lab.export.export import TOLERANCE, example_for, export
 from skeleton_lab.export.formats import ONNX, Run, open_file, require
 from skeleton_lab.export.int8 import CONVOLUTIONS, PRODUCTS, quantize
 from skeleton_lab.files import write_text
+from skeleton_lab.imports import construct
 from skeleton_lab.train.batches import Request, SeededFetch
-from skeleton_lab.train.imports import construct
-from skeleton_lab.trained import Trained, add_options, open_chosen
+from skeleton_lab.train.trained import Trained, add_options, open_chosen
 
 
 def main() -> None:

@@ -28,9 +28,9 @@ from PIL import Image
 from skeleton_lab.data.formats.any_clip import FORMATS, AnyClip, load_clip
 from skeleton_lab.errors import UserError, run_command
 from skeleton_lab.files import replacing
+from skeleton_lab.imports import load_object
 from skeleton_lab.skeleton_clip import ELEVATION_DEG, TURN_DEG, side, spread
 from skeleton_lab.skeletons import Skeleton
-from skeleton_lab.train.imports import load_object
 
 RECORDED_FPS = 30
 DPI = 80

@@ -18,6 +18,10 @@ class UserError(Exception):
     """
 
 
+class NothingToSee(UserError):
+    """A recording that is whole, but in which there is nobody."""
+
+
 def suggest(unknown: str, known: Iterable[str]) -> str:
     """Return "; did you mean 'x'?" for the known word nearest to `unknown`, else ""."""
     nearest = difflib.get_close_matches(unknown, list(known), n=1)

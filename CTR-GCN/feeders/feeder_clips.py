@@ -12,9 +12,9 @@ from skeleton_lab.data.feeders.feeding import NUM_DEBUG_SAMPLES, BatchFeeder
 from skeleton_lab.data.feeders.observation import Observation
 from skeleton_lab.data.formats import archive
 from skeleton_lab.errors import UserError
+from skeleton_lab.imports import load_object
 from skeleton_lab.skeleton_clip import SkeletonClip
 from skeleton_lab.skeletons import Skeleton
-from skeleton_lab.train.imports import load_object
 
 
 class Feeder(BatchFeeder):

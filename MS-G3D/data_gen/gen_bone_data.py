@@ -15,8 +15,8 @@ sys.path.insert(0, str(next(folder for folder in HERE.parents if (folder / "skel
 
 from skeleton_lab.data.prepare.bones import write_bone
 from skeleton_lab.errors import UserError, run_command
+from skeleton_lab.imports import load_object
 from skeleton_lab.skeletons import NTU_25, OPENPOSE_18, Skeleton
-from skeleton_lab.train.imports import load_object
 
 DATASETS = {"ntu": (NTU_25, ("xview", "xsub")), "ntu120": (NTU_25, ("xset", "xsub")), "kinetics": (OPENPOSE_18, ()),
             "own": (None, ())}

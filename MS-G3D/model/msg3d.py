@@ -18,10 +18,10 @@ from model.operators import Norm
 from model.plain import PlainMultiWindow
 from model.windows import Windows, rows_to_maps
 from skeleton_lab.errors import UserError
+from skeleton_lab.imports import construct
 from skeleton_lab.nn.layers import bodies_to_batch
 from skeleton_lab.nn.norm import Moments, folded, update_running
 from skeleton_lab.nn.recompute import recomputed
-from skeleton_lab.train.imports import construct
 
 WINDOWS = (3, 5)
 

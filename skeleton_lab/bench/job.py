@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from skeleton_lab.bench.meters import tensor_bytes
 from skeleton_lab.bench.recipes import NUM_CLASS, NUM_JOINTS, NUM_PERSON, RECIPES, Recipe
 from skeleton_lab.errors import UserError
+from skeleton_lab.imports import construct
 from skeleton_lab.train.compiling import is_written_by_hand
 from skeleton_lab.train.cuda_graph import TrainingPasses
 from skeleton_lab.train.device import Precision, allow_tf32, choose_precision
-from skeleton_lab.train.imports import construct
 from skeleton_lab.train.optim import make_optimizer
 
 MEASURE, CAPACITY, HOLD = "measure", "capacity", "hold"

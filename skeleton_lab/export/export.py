@@ -16,8 +16,8 @@ from skeleton_lab.errors import UserError
 from skeleton_lab.export.formats import LEAST_FRAMES, Example, Run, leaves_lengths_open, open_file, trace, write
 from skeleton_lab.export.plain import plain_inference
 from skeleton_lab.files import replacing
-from skeleton_lab.train.imports import load_object
-from skeleton_lab.trained import Trained
+from skeleton_lab.imports import load_object
+from skeleton_lab.train.trained import Trained
 
 TOLERANCE = 1e-4  # of a logit, or of the largest where that is above 1
 USUAL_FRAMES = 64

@@ -15,9 +15,9 @@ import numpy as np
 from torch import Tensor, nn
 
 from skeleton_lab.errors import UserError
+from skeleton_lab.imports import construct
 from skeleton_lab.nn.layers import PointwiseConvNorm, TemporalConv, bodies_to_batch, init_batch_norm, init_he_fan_out
 from skeleton_lab.nn.recompute import recomputed
-from skeleton_lab.train.imports import construct
 
 # (output channels, stride over time) of l1 ... l10
 PLAN = ((64, 1), (64, 1), (64, 1), (64, 1), (128, 2), (128, 1), (128, 1), (256, 2), (256, 1), (256, 1))

@@ -11,13 +11,12 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from skeleton_lab.data.prepare.preparation import NothingToSee
-from skeleton_lab.errors import UserError
+from skeleton_lab.errors import NothingToSee, UserError
+from skeleton_lab.imports import construct
 from skeleton_lab.predict.recordings import Take
 from skeleton_lab.predict.staging import Stage, alike
 from skeleton_lab.train.batches import Request, SeededFetch
-from skeleton_lab.train.imports import construct
-from skeleton_lab.trained import Trained
+from skeleton_lab.train.trained import Trained
 
 TAKES_AT_ONCE = 64  # on the way to the model; bounds memory and the temporary files
 

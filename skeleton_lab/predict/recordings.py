@@ -24,8 +24,7 @@ from skeleton_lab.data.prepare.bones import joints_to_bones
 from skeleton_lab.data.prepare.ctrgcn_archives import fill_row
 from skeleton_lab.data.prepare.ctrgcn_pipeline import actors_of, scene_of
 from skeleton_lab.data.prepare.prenormalize import pre_normalize
-from skeleton_lab.data.prepare.preparation import NothingToSee
-from skeleton_lab.errors import UserError
+from skeleton_lab.errors import NothingToSee, UserError
 from skeleton_lab.skeletons import NTU_25, OPENPOSE_18, Skeleton, skeleton_with
 
 KINDS = ".skeleton, .npz (Kaggle, converted, packed), .json (NW-UCLA, Kinetics), .mat, .txt, .npy (MS-G3D)"

@@ -21,9 +21,9 @@ import numpy as np
 from skeleton_lab.data.formats import archive
 from skeleton_lab.data.formats.labels import read_labels, write_labels
 from skeleton_lab.errors import UserError
+from skeleton_lab.imports import load_object
 from skeleton_lab.predict.recordings import ClipFile, Take
-from skeleton_lab.train.imports import load_object
-from skeleton_lab.trained import Trained
+from skeleton_lab.train.trained import Trained
 
 TWIN_CLASSES = 120  # NTU RGB+D 120's published archives, and only those, let a single actor stand for the second too
 _FROM_ARCHIVE = re.compile(r"(train|test)_\d+")  # how clips are named that came by way of an archive

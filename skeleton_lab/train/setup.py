@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 
 from skeleton_lab.errors import UserError
 from skeleton_lab.files import replacing
+from skeleton_lab.imports import construct, load_object
 from skeleton_lab.nn.descriptor_fusion import Describe, Vectors, fused
 from skeleton_lab.nn.norm import with_synchronised_norms
 from skeleton_lab.nn.synchrony import synchronise
@@ -24,7 +25,6 @@ from skeleton_lab.train.compiling import compile_in_place
 from skeleton_lab.train.config import Config
 from skeleton_lab.train.device import Precision, choose_device, choose_precision
 from skeleton_lab.train.distributed import World
-from skeleton_lab.train.imports import construct, load_object
 from skeleton_lab.train.spec import TreeSpec
 from skeleton_lab.train.workdir import WorkDir
 

@@ -53,8 +53,8 @@ def flags(archive, *more: str) -> tuple[str, ...]:
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.parent.name)
 def test_each_config_resolves(path, tree):
+    from skeleton_lab.imports import check_arguments
     from skeleton_lab.train.config import read_config
-    from skeleton_lab.train.imports import check_arguments
     from skeleton_lab.train.spec import TreeSpec
 
     config = read_config(TreeSpec(root=TREE), ["--config", str(path)])

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from skeleton_lab.data.formats.skeleton_file import NUM_JOINTS, Recording, read_recording
-from skeleton_lab.data.prepare.preparation import NothingToSee
-from skeleton_lab.errors import UserError
+from skeleton_lab.errors import NothingToSee, UserError
 from skeleton_lab.skeletons import OPENPOSE_18
 
 MAX_FRAMES = 300  # T of the files

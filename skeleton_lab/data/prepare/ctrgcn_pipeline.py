@@ -23,9 +23,9 @@ from skeleton_lab.data.formats.skeleton_file import NUM_JOINTS, Recording, read_
 from skeleton_lab.data.prepare import workers
 from skeleton_lab.data.prepare.actors import ACTOR_VALUES, Body, Scene, choose_actors, collect_bodies, translate
 from skeleton_lab.data.prepare.pieces import FILES_PER_PIECE, Piece, PieceFolder, cut_into_pieces, fingerprint, ragged
-from skeleton_lab.data.prepare.preparation import MISNAMED, NothingToSee, Skipped, Summary, write_skipped
+from skeleton_lab.data.prepare.preparation import MISNAMED, Skipped, Summary, write_skipped
 from skeleton_lab.data.prepare.workers import Crew
-from skeleton_lab.errors import UserError
+from skeleton_lab.errors import NothingToSee, UserError
 from skeleton_lab.files import write_text
 
 RAW, DENOISED = "raw_data", "denoised_data"

@@ -21,9 +21,9 @@ from skeleton_lab.data.formats.row_file import RowFile
 from skeleton_lab.data.prepare import workers
 from skeleton_lab.data.prepare.pieces import FILES_PER_PIECE, Piece, PieceFolder, cut_into_pieces, fingerprint, ragged
 from skeleton_lab.data.prepare.prenormalize import pre_normalize
-from skeleton_lab.data.prepare.preparation import NothingToSee, Skipped, Summary
+from skeleton_lab.data.prepare.preparation import Skipped, Summary
 from skeleton_lab.data.prepare.workers import Crew
-from skeleton_lab.errors import UserError
+from skeleton_lab.errors import NothingToSee, UserError
 from skeleton_lab.files import size_text
 
 WORK = ".gendata"  # in the output folder, until all is done

@@ -13,16 +13,12 @@ import numpy as np
 
 from skeleton_lab.data.formats.ntu import Benchmark
 from skeleton_lab.data.prepare.workers import available_cores
-from skeleton_lab.errors import UserError
+from skeleton_lab.errors import NothingToSee, UserError
 from skeleton_lab.files import write_text
 
 DAMAGED, MISNAMED, EMPTY = "damaged", "misnamed", "without a body"
 CHECKOUT = Path(__file__).resolve().parents[3]
 _SHOWN = 20
-
-
-class NothingToSee(UserError):
-    """A recording that is whole, but in which there is nobody."""
 
 
 class Skipped(NamedTuple):

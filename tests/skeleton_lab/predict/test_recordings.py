@@ -12,8 +12,7 @@ from skeleton_lab.data.formats.ntu import NTU60, NTU120, parse_name
 from skeleton_lab.data.formats.small_sets import NW_UCLA
 from skeleton_lab.data.prepare.bones import joints_to_bones
 from skeleton_lab.data.prepare.clip_archive import convert
-from skeleton_lab.data.prepare.preparation import NothingToSee
-from skeleton_lab.errors import UserError
+from skeleton_lab.errors import NothingToSee, UserError
 from skeleton_lab.predict.predictor import cut, windows
 from skeleton_lab.predict.recordings import Archived, Choice, ClipFile, open_takes
 from skeleton_lab.skeletons import NTU_25

@@ -16,8 +16,7 @@ from skeleton_lab.data.formats.msg3d_clips import (
     read_ntu_clip,
 )
 from skeleton_lab.data.formats.skeleton_file import Recording
-from skeleton_lab.data.prepare.preparation import NothingToSee
-from skeleton_lab.errors import UserError
+from skeleton_lab.errors import NothingToSee, UserError
 from tests.skeleton_texts import body_lines, recording_lines
 
 

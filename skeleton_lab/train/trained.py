@@ -19,7 +19,7 @@ from skeleton_lab.train.setup import build_model
 from skeleton_lab.train.spec import TreeSpec
 from skeleton_lab.train.workdir import BEST_WEIGHTS
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 _TREE_MODULE = "tree_main"
 _KEPT_FRESH = "num_batches_tracked"  # counts of batches, which older weight files lack and evaluation does not use
 
