@@ -32,6 +32,7 @@ from tqdm import tqdm
 
 from skeleton_lab.errors import UserError, run_command
 from skeleton_lab.files import replacing, write_text
+from skeleton_lab.shares import share_range
 from skeleton_lab.train.trained import find_tree
 from skeleton_lab.train.workdir import BEST_WEIGHTS
 
@@ -103,10 +104,10 @@ def read_options() -> tuple[argparse.Namespace, list[str]]:
 
 def share(word: str) -> float:
     """Read a number in (0, 1]."""
-    number = float(word)
-    if not 0 < number <= 1:
-        raise argparse.ArgumentTypeError(f"expected a number in (0, 1], not {word}")
-    return number
+    try:
+        return share_range(float(word))[0]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a number in (0, 1], not {word}") from None
 
 
 def short_names(runs: Sequence[Path]) -> list[str]:

@@ -35,9 +35,9 @@ FLAGS = (
     Flag("amp_opt_level", amp_level, 1, "Apex's levels, for older commands: with --half, 0 is full precision and "
                                         "1, 2, 3 are autocast"),
     Flag("checkpoint", text, None, "take optimiser, schedule and epoch from this file of checkpoints/; the weights "
-                                   "come from --weights", metavar="FILE"),
+                                   "come from --weights", metavar="FILE", free=True),
     Flag("optimizer_states", text, None, "take only the optimiser's state from a file of checkpoints/",
-         metavar="FILE"),
+         metavar="FILE", free=True),
     Flag("train_window_size", positive, None, "frames of a training clip: longer ones are cut at a random place, "
                                               "shorter ones padded (default: as train_feeder_args says)"),
     Flag("test_window_size", positive, None, "pad test clips to this many frames (default: as test_feeder_args says)"),

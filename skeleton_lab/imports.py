@@ -14,7 +14,7 @@ from typing import Any
 from skeleton_lab.errors import UserError, suggest
 
 
-def load_object(dotted: str) -> Any:
+def load_object(dotted: str | None) -> Any:
     """Import the module left of the last dot and return the attribute right of it.
 
     Raises:
@@ -40,13 +40,14 @@ def load_object(dotted: str) -> Any:
                         f"{suggest(attribute, known)}") from None
 
 
-def construct(dotted: str, arguments: Mapping[str, Any], key: str) -> Any:
+def construct(dotted: str | None, arguments: Mapping[str, Any], key: str) -> Any:
     """Call the object at `dotted` with keyword `arguments`, which came from the config key `key`.
 
     Raises:
         UserError: the path does not resolve, its object is not one to call, or does not take an argument or lacks one.
     """
     target = load_object(dotted)
+    dotted = str(dotted)
     _refuse_foreign(target, dotted)
     check_arguments(target, dotted, arguments, key)
     return target(**arguments)

@@ -48,7 +48,7 @@ def example_for(trained: Trained, frames: int | None) -> Example:
     """
     config = trained.config
     parameters = inspect.signature(load_object(config.model)).parameters
-    sizes = {}
+    sizes: dict[str, Any] = {}
     for axis, name in _AXES.items():
         default = parameters[name].default if name in parameters else _COORDINATES if axis == "channels" else None
         sizes[axis] = config.model_args.get(name, default)

@@ -29,7 +29,6 @@ from torch.nn import functional
 
 from skeleton_lab.errors import UserError
 
-KINDS = ("late", "concat", "gate")
 PREFIX = "fusion."
 LENGTH = 1.0  # of what scores are made of: so short that noise does not carry them away at the models' learning rates
 DROPOUT = 0.5
@@ -187,6 +186,10 @@ def _side_by_side(features: Tensor, vectors: Tensor) -> Tensor:
     return torch.cat([functional.layer_norm(features, features.shape[1:]) * scale, vectors], dim=1)
 
 
+KINDS: dict[str, Callable[[int, int, int], nn.Module]] = {"late": LateFusion, "concat": ConcatFusion,
+                                                          "gate": GateFusion}
+
+
 class FusedModel(nn.Module):
     """A skeleton model and a fusion: DescribedClips -> logits (N, classes).
 
@@ -235,8 +238,7 @@ def fused(model: nn.Module, kind: str, width: int, name: str) -> FusedModel:
                         "(see docs/fusion.md), or leave --descriptors and --fusion out")
     if any(key.startswith(PREFIX) for key in model.state_dict()):
         raise UserError(f"--fusion: '{name}' has weights called {PREFIX}* of its own; rename them in the model")
-    make = {"late": LateFusion, "concat": ConcatFusion, "gate": GateFusion}[kind]
-    return FusedModel(model, make(classifier.in_features, width, classifier.out_features))
+    return FusedModel(model, KINDS[kind](classifier.in_features, width, classifier.out_features))
 
 
 def skeleton_part(weights: Mapping[str, Tensor], own: Mapping[str, Tensor],

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-# Says where a run was and what of it is kept, not how it computes.
-_NO_RECIPE = {"work_dir", "config", "phase", "print_log", "log_interval", "save_interval", "save_epoch", "save_score",
-              "show_topk", "model_saved_name"}
+from skeleton_lab.train.settings import NOT_COMPARED
+
 _ABSENT = "–"
 
 
@@ -50,7 +49,7 @@ def differences(runs: list[Mapping[str, Any]]) -> dict[str, list[str]]:
     names = sorted({name for settings in flat for name in settings})
     values = {name: [shown(settings.get(name, _ABSENT)) for settings in flat] for name in names}
     return {name: found for name, found in values.items()
-            if len(set(found)) > 1 and name.split(".")[0] not in _NO_RECIPE}
+            if len(set(found)) > 1 and name.split(".")[0] not in NOT_COMPARED}
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

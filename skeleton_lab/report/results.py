@@ -103,7 +103,7 @@ def read_run(path: str | Path) -> Run:
     if config is None:
         raise UserError(f"{path}: no config.yaml, so no training or test was run here; give the folder that was its "
                         "--work-dir")
-    settings, command = read_config(config)
+    settings, command = read_saved_config(config)
     history = read_history(path / "history.csv")
     predictions = read_predictions(path)
     run = Run(path, settings, command, history, predictions, None, _read_record(path / RECORD))
@@ -205,7 +205,7 @@ def _class_table(path: Path, best: dict[str, float | None]) -> NDArray[np.int64]
     return counts
 
 
-def read_config(path: Path) -> tuple[dict[str, Any], str]:
+def read_saved_config(path: Path) -> tuple[dict[str, Any], str]:
     """Return the settings of a config file, and the command line from its first comment, "" without one.
 
     Raises:

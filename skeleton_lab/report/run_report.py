@@ -18,7 +18,7 @@ from skeleton_lab.report.charts import Series, confusion_chart, line_chart
 from skeleton_lab.report.confusions import Confusion, confusion_cards, why_not_pictured, worst_confusions
 from skeleton_lab.report.page import Element, element, section, table, tiles, write_page
 from skeleton_lab.report.recipe import settings_of
-from skeleton_lab.report.results import Run, read_config, read_run
+from skeleton_lab.report.results import Run, read_run, read_saved_config
 from skeleton_lab.train.workdir import REPORT
 
 _MOST = 1e15  # of anything recorded; what is above is not a number, or damaged
@@ -274,7 +274,7 @@ def _config_file(run: Run) -> dict[str, Any] | None:
         return {}
     for folder in (Path(), Path(str(tree))) if tree else (Path(),):
         with suppress(UserError):
-            return read_config(folder / str(named))[0]
+            return read_saved_config(folder / str(named))[0]
     return None
 
 

@@ -1,15 +1,17 @@
 """The settings of a run: explicit command line > YAML file > default.
 
-What there is to set stands in `skeleton_lab.train.flags` and in each tree's main.py. Hyphens and underscores are the
+What there is to set stands in `skeleton_lab.train.settings` and in each tree's main.py. Hyphens and underscores are the
 same in a flag's name.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import field, make_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,11 @@ import yaml
 
 from skeleton_lab.errors import UserError, suggest
 from skeleton_lab.files import write_text
-from skeleton_lab.train.distributed import World
-from skeleton_lab.train.flags import COMMON_FLAGS, FLAG_GROUPS, default_workers
+from skeleton_lab.train.flags import Flag, default_workers
 from skeleton_lab.train.literals import parse_assignments
-from skeleton_lab.train.spec import Flag, TreeSpec
+from skeleton_lab.train.place import place_from_environment
+from skeleton_lab.train.settings import COMMON_FLAGS, FLAG_GROUPS, Config
+from skeleton_lab.train.spec import TreeSpec
 
 _MOST_CONFIG_BYTES = 1 << 20
 _MOST_BRACKETS = 1000  # PyYAML takes seconds for thousands of open ones
@@ -28,13 +31,11 @@ _MOST_VALUES = 10_000  # a config has a hundred
 _MOST_SHOWN = 300  # characters of a complaint about a value
 _USAGE = "main.py --config FILE [--work-dir DIR] [any setting below ...]"
 
-Config = argparse.Namespace
-
 
 def read_config(spec: TreeSpec, argv: Sequence[str] | None = None) -> Config:
     """Resolve the settings of a run from the command line, the YAML file it names and the defaults.
 
-    Returns a namespace with one attribute per setting. Usage errors exit with status 2.
+    Usage errors exit with status 2.
 
     Raises:
         UserError: the YAML file is missing, unreadable, or has an unknown key or a bad value.
@@ -53,7 +54,7 @@ def read_config(spec: TreeSpec, argv: Sequence[str] | None = None) -> Config:
                 settings[key].update(assignments)
         else:
             settings[key] = value
-    config = argparse.Namespace(**settings)
+    config = _config_of(spec, settings)
     _complete(config)
     if len(given.get("device", ())) > 1:
         _refuse_several_devices(config.device, sys.argv[1:] if argv is None else argv)
@@ -62,9 +63,16 @@ def read_config(spec: TreeSpec, argv: Sequence[str] | None = None) -> Config:
     return config
 
 
+def _config_of(spec: TreeSpec, settings: dict[str, Any]) -> Config:
+    """Return the settings as a `Config` that has the tree's own besides."""
+    own = [(flag.key, Any, field(default=None)) for flag in spec.flags]
+    return make_dataclass("Config", own, bases=(Config,))(**settings)
+
+
 def default_settings(spec: TreeSpec) -> dict[str, Any]:
     """Return a tree's settings where nothing else is said; None where the default depends on others or the machine."""
-    return {flag.key: spec.defaults.get(flag.key, flag.default) for flag in (*COMMON_FLAGS, *spec.flags)}
+    return {flag.key: copy.deepcopy(spec.defaults.get(flag.key, flag.default))
+            for flag in (*COMMON_FLAGS, *spec.flags)}
 
 
 def read_yaml(path: Path, flags: dict[str, Flag]) -> dict[str, Any]:
@@ -158,7 +166,7 @@ def _complete(config: Config) -> None:
 
 def _refuse_several_devices(devices: list[int | str], argv: Sequence[str]) -> None:
     """Raise a UserError with the command that uses several GPUs, unless this is one of the processes it starts."""
-    if World.from_environment().size == 1:
+    if place_from_environment().size == 1:
         command = shlex.join(["torchrun", f"--nproc_per_node={len(devices)}", Path(sys.argv[0]).name, *argv])
         raise UserError(f"--device {' '.join(map(str, devices))}: one process uses one GPU; to use all, type: "
                         f"{command}")

@@ -11,8 +11,7 @@ import io
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -21,6 +20,7 @@ from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from skeleton_lab.errors import EXIT_BAD_INPUT, UserError
+from skeleton_lab.train.place import Place, place_from_environment
 
 TIMEOUT_S = 600  # how long a process waits for the others before it gives up
 _EXIT_WITH_OTHERS = 1
@@ -30,42 +30,18 @@ _LAST_WORDS_S = 3
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class World:
-    """The place of this process among those that train together.
-
-    Attributes:
-        rank: its number, from 0; process 0 alone writes files and the log.
-        size: the number of processes on all machines.
-        local_rank: its number on this machine; it decides which GPU it takes.
-        local_size: the number of processes on this machine.
-    """
-
-    rank: int = 0
-    size: int = 1
-    local_rank: int = 0
-    local_size: int = 1
+class World(Place):
+    """The processes that train together, as one of them sees them."""
 
     @staticmethod
     def from_environment() -> World:
-        """Read the variables that `torchrun` sets; without them, or for one process, return the world of one.
+        """Return the world that `torchrun` has made, or that of one process.
 
         Raises:
-            UserError: one of them is no number, or out of range.
+            UserError: the environment says what cannot be.
         """
-        if "RANK" not in os.environ or _number("WORLD_SIZE", 1) == 1:
-            return World()
-        world = World(_number("RANK"), _number("WORLD_SIZE"), _number("LOCAL_RANK", 0), _number("LOCAL_WORLD_SIZE", 1))
-        if not (world.rank < world.size and world.local_rank < world.local_size):
-            raise UserError(f"the environment says RANK={world.rank} of WORLD_SIZE={world.size} and LOCAL_RANK="
-                            f"{world.local_rank} of LOCAL_WORLD_SIZE={world.local_size}, which cannot be; start the "
-                            "processes with torchrun")
-        return world
-
-    @property
-    def is_main(self) -> bool:
-        """Whether this process writes the log and the files."""
-        return self.rank == 0
+        place = place_from_environment()
+        return World(place.rank, place.size, place.local_rank, place.local_size)
 
     def share(self, clips: int, what: str) -> int:
         """Return each process's share of a batch of `clips`.
@@ -147,19 +123,6 @@ def accumulating(model: nn.Module) -> AbstractContextManager[None]:
 
 
 @contextmanager
-def one_voice(world: World) -> Iterator[None]:
-    """Let one process of each machine speak where all would say the same: of the command line and the config."""
-    if world.local_rank == 0:
-        yield
-        return
-    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
-        try:
-            yield
-        except UserError:
-            raise SystemExit(EXIT_BAD_INPUT) from None
-
-
-@contextmanager
 def joined(world: World, timeout_s: float = TIMEOUT_S) -> Iterator[None]:
     """Connect the processes for the block.
 
@@ -221,13 +184,6 @@ def _lost_contact(error: Exception) -> bool:
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
-def _number(name: str, default: int | None = None) -> int:
-    word = os.environ.get(name, "" if default is None else str(default))
-    if not word.isdigit():
-        raise UserError(f"the environment variable {name} is '{word}', not a number; start the processes with torchrun")
-    return int(word)
 
 
 def _packed(value: Any) -> torch.Tensor:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from skeleton_lab.errors import UserError
 from skeleton_lab.train.config import Config, read_config, save_config
-from skeleton_lab.train.distributed import World, joined, one_voice
+from skeleton_lab.train.distributed import World, joined
 from skeleton_lab.train.outside_errors import told
+from skeleton_lab.train.place import one_voice
 from skeleton_lab.train.setup import build_model, set_up
 from skeleton_lab.train.spec import TreeSpec
 from skeleton_lab.train.testing import run_test

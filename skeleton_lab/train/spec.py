@@ -7,28 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-
-@dataclass(frozen=True)
-class Flag:
-    """One setting: a key of the YAML config and, with hyphens, a flag of the command line.
-
-    `convert` turns a command-line word or a YAML scalar into the value and raises ValueError.
-    `many` settings take one or more words; `mapping` settings take `key=value,...` tokens that are
-    merged over the YAML mapping; `switch` settings need no word (`--half` is `--half true`).
-    `transient` settings steer one invocation and are not written to the saved config. `metavar` stands for the value
-    in the help (default: the converter's name).
-    """
-
-    key: str
-    convert: Callable[[Any], Any]
-    default: Any
-    help: str
-    many: bool = False
-    mapping: bool = False
-    switch: bool = False
-    transient: bool = False
-    choices: tuple[str, ...] = ()
-    metavar: str = ""
+from skeleton_lab.train.flags import Flag
 
 
 @dataclass(frozen=True)

@@ -71,10 +71,11 @@ def open_chosen(options: argparse.Namespace) -> Trained:
     if getattr(config, "fusion", None):
         raise UserError(f"{config_path}: is of a model fused with descriptors (--fusion {config.fusion}), which a "
                         "recording does not bring along; test it with main.py")
+    weights = Path(config.weights or weights)  # a tree may know published ones by another name
     model = build_model(config)
-    load_weights(model, config.weights, (), spec.ignore_exact, say=lambda line: None)
-    _refuse_gaps(model, Path(config.weights))
-    return Trained(model.eval(), config, spec, Path(config.weights))
+    load_weights(model, weights, (), spec.ignore_exact, say=lambda line: None)
+    _refuse_gaps(model, weights)
+    return Trained(model.eval(), config, spec, weights)
 
 
 def find_tree(config_path: Path, given: Path | None) -> Path:

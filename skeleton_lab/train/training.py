@@ -17,10 +17,10 @@ from skeleton_lab.train import report
 from skeleton_lab.train.batches import SeededFetch, generator_states, restore_generators
 from skeleton_lab.train.checkpoint import load_state, load_weights, save_state, save_weights
 from skeleton_lab.train.cuda_graph import TrainingPasses
-from skeleton_lab.train.flags import COMMON_FLAGS
 from skeleton_lab.train.loop import Means, TrainingDiverged, train_one_epoch
 from skeleton_lab.train.optim import Schedule, make_optimizer, set_learning_rate
 from skeleton_lab.train.record import Record, write_run_report
+from skeleton_lab.train.settings import COMMON_FLAGS
 from skeleton_lab.train.setup import Setup, copy_sources, is_debug, open_part
 from skeleton_lab.train.signals import StopRequest
 from skeleton_lab.train.testing import Outputs, compute_for, evaluate_part, progress_of
@@ -32,12 +32,6 @@ from skeleton_lab.train.two_files import (
     write_checkpoint,
 )
 from skeleton_lab.train.workdir import BEST_WEIGHTS, DIVERGED_BATCH, PREDICTIONS
-
-# Settings that may change between a run and its resumption without making it another run.
-_FREE_TO_CHANGE = {"work_dir", "config", "phase", "num_epoch", "num_worker", "device", "print_log", "log_interval",
-                   "show_topk", "save_score", "save_interval", "save_epoch", "test_batch_size", "weights", "checkpoint",
-                   "optimizer_states", "resume", "overwrite", "assume_yes", "start_epoch", "memory_friendly",
-                   "compile", "cuda_graph"}
 
 
 def run_training(setup: Setup) -> int:
@@ -128,7 +122,7 @@ class Training:
             with suppress(OSError):  # on a full disk the run has ended with that error already
                 writer.close()
 
-    def _train_epoch(self) -> dict[str, float]:
+    def _train_epoch(self) -> dict[str, Any]:
         """Train the rest of the epoch; return its row of the history."""
         config, texts, batches = self.config, self.spec.texts, self.train_part.batches
         lr = self.schedule.learning_rate(self.epoch)
@@ -297,7 +291,9 @@ class Training:
                 torch.cuda.set_rng_state(own["cuda_generators"][0], self.setup.device)
 
     def _settings(self) -> dict[str, Any]:
-        return {key: value for key, value in vars(self.config).items() if key not in _FREE_TO_CHANGE}
+        """Return the settings that may not change between a run and its resumption."""
+        return {flag.key: getattr(self.config, flag.key) for flag in (*COMMON_FLAGS, *self.spec.flags)
+                if not (flag.free or flag.transient)}
 
     def _restore_two_files(self) -> None:
         """Take what `--checkpoint` or `--optimizer-states` name, where they are given."""

@@ -14,7 +14,7 @@ import yaml
 
 from skeleton_lab.errors import UserError
 from skeleton_lab.train.config import read_config, read_yaml, save_config
-from skeleton_lab.train.flags import COMMON_FLAGS
+from skeleton_lab.train.settings import COMMON_FLAGS
 from skeleton_lab.train.spec import TreeSpec
 from tests.fuzz.mutations import (
     cut_short,

@@ -11,12 +11,11 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Real
-from typing import Any
 
 import numpy as np
 
 from skeleton_lab.errors import UserError
+from skeleton_lab.shares import share_range
 
 SAME_M = 1e-5  # what rounding may make of a coordinate that was copied
 _MOST_LOOKED_AT = 256  # clips of a file, to learn how it pads
@@ -36,13 +35,11 @@ class Observation:
         Raises:
             UserError: it is neither; `feeder` is the dotted path in the message.
         """
-        shares: list[Any] = list(observe) if isinstance(observe, list | tuple) else [observe]
-        if (len(shares) not in (1, 2) or not all(isinstance(share, Real) and not isinstance(share, bool)
-                                                 and 0 < float(share) <= 1 for share in shares)
-                or shares != sorted(shares)):
+        try:
+            return cls(*share_range(observe))
+        except ValueError:
             raise UserError(f"{feeder}: observe={observe!r:.80} is no share of a clip; give one number in (0, 1], or "
-                            "two in ascending order to draw between, such as [0.1, 1]")
-        return cls(float(shares[0]), float(shares[-1]))
+                            "two in ascending order to draw between, such as [0.1, 1]") from None
 
     @property
     def whole(self) -> bool:

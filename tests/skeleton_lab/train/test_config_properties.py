@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,8 @@ from hypothesis import strategies as st
 from skeleton_lab.errors import UserError
 from skeleton_lab.train import flags
 from skeleton_lab.train.config import read_config, save_config
-from skeleton_lab.train.flags import COMMON_FLAGS
 from skeleton_lab.train.literals import parse_assignments
+from skeleton_lab.train.settings import COMMON_FLAGS, Config
 from skeleton_lab.train.spec import Flag, TreeSpec
 
 SPEC = TreeSpec(root=Path())
@@ -74,7 +73,7 @@ def test_a_saved_config_reads_back_the_same(chosen):
     assert {key: first[key] for key in chosen} == chosen
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "config.yaml"
-        save_config(argparse.Namespace(**first), SPEC, path)
+        save_config(Config(**first), SPEC, path)
         assert {**vars(read_config(SPEC, ["--config", str(path)])), "config": None} == first
 
 
