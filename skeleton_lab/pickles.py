@@ -17,7 +17,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -33,14 +33,32 @@ PLAIN_TYPES = (str, bytes, int, float, bool, type(None))
 PLAIN_KINDS = "biufcSU"  # numpy dtype kinds: booleans, integers, floats, complex numbers, bytes, text
 
 
-class _Refused(Exception):
+class Refused(Exception):
     """The pickle asks for something that is not plain data; the message says what."""
+
+
+class Parts:
+    """What a pickle gave of an object that is built (`build`) once the whole pickle has been read and checked."""
+
+    __slots__ = ()
+
+    def build(self) -> Any:
+        raise NotImplementedError
+
+
+class BareDict(dict[Any, Any]):
+    """What a pickle gave of a kind of dict, such as OrderedDict, without the attributes that such objects can have."""
+
+    __slots__ = ()
+
+    def __setstate__(self, state: Any) -> None:
+        pass
 
 
 # ---- What a pickled numpy array refers to ------------------------------------------------------------
 
 
-class _Recipe:
+class Recipe:
     """A function that a pickle may call; unlike a Python function, the pickle cannot alter it."""
 
     __slots__ = ("_make",)
@@ -52,7 +70,7 @@ class _Recipe:
         return self._make(*args)
 
     def __setstate__(self, state: Any) -> None:
-        raise _Refused("an attempt to alter the reader")
+        raise Refused("an attempt to alter the reader")
 
 
 class _Dtype:
@@ -62,24 +80,24 @@ class _Dtype:
 
     def __init__(self, code: Any) -> None:
         if not isinstance(code, str) or code[:1] not in "?" + PLAIN_KINDS:
-            raise _Refused(f"a numpy array of type {code!r}")
+            raise Refused(f"a numpy array of type {code!r}")
         self.code = code
         self.order: Any = "="
 
     def __setstate__(self, state: Any) -> None:
         order = state[1] if isinstance(state, tuple) and len(state) > 4 else None
         if order not in ("<", ">", "|", "=") or any(part is not None for part in state[2:5]):
-            raise _Refused("a numpy array of a structured type")
+            raise Refused("a numpy array of a structured type")
         self.order = order
 
     def build(self) -> np.dtype[Any]:
         dtype = np.dtype(self.code)
         if dtype.kind not in PLAIN_KINDS or dtype.hasobject:
-            raise _Refused(f"a numpy array of type {self.code!r}")
+            raise Refused(f"a numpy array of type {self.code!r}")
         return dtype.newbyteorder(self.order)
 
 
-class _Array:
+class _Array(Parts):
     """A pickled numpy array or numpy number, built once the whole pickle has been read."""
 
     __slots__ = ("_parts",)
@@ -89,30 +107,30 @@ class _Array:
 
     def __setstate__(self, state: Any) -> None:
         if not isinstance(state, tuple) or len(state) not in (4, 5):
-            raise _Refused("a numpy array in an unknown form")
+            raise Refused("a numpy array in an unknown form")
         self._parts = state[-4:]  # a version number may stand first
 
     def build(self) -> np.ndarray[Any, Any]:
         if len(self._parts) != 4:
-            raise _Refused("a numpy array without content")
+            raise Refused("a numpy array without content")
         shape, dtype, fortran_order, raw = self._parts
         if isinstance(raw, str):  # Python 2 wrote the bytes as a string
             raw = raw.encode("latin-1")
         if not isinstance(dtype, _Dtype) or not isinstance(raw, bytes | bytearray):
-            raise _Refused("a numpy array in an unknown form")
+            raise Refused("a numpy array in an unknown form")
         if not isinstance(shape, tuple) or not all(type(length) is int for length in shape):
-            raise _Refused("a numpy array without a shape")
+            raise Refused("a numpy array without a shape")
         plain_dtype = dtype.build()
         if min(shape, default=0) < 0 or math.prod(shape) * plain_dtype.itemsize != len(raw):
-            raise _Refused("a numpy array whose shape and content differ")
+            raise Refused("a numpy array whose shape and content differ")
         if not raw and math.prod(length or 1 for length in shape) > _MOST_EMPTY:
-            raise _Refused("an empty numpy array of an absurd shape")
+            raise Refused("an empty numpy array of an absurd shape")
         array = np.empty(shape, plain_dtype, order="F" if fortran_order else "C")
         array.reshape(-1, order="A")[...] = np.frombuffer(raw, array.dtype) if raw else ()
         if array.dtype.kind == "U" and raw:
             codes = np.frombuffer(raw, np.dtype(np.uint32).newbyteorder(dtype.order))
             if codes.max() > sys.maxunicode:
-                raise _Refused("a numpy array of text that is no text")
+                raise Refused("a numpy array of text that is no text")
         return array
 
 
@@ -127,7 +145,7 @@ class _Scalar(_Array):
 
 def _encode(text: Any, encoding: Any = "latin1") -> bytes:
     if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
-        raise _Refused("a string in an unknown encoding")
+        raise Refused("a string in an unknown encoding")
     return text.encode("latin-1")
 
 
@@ -135,27 +153,30 @@ def _from_buffer(raw: Any, dtype: Any, shape: Any, order: Any = "C") -> _Array:
     return _Array(shape, dtype, order == "F", raw)
 
 
-_NDARRAY = _Recipe(lambda *args: _Array())  # named as the first argument of _reconstruct
-_RECIPES: dict[tuple[str, str], _Recipe] = {
+_NDARRAY = Recipe(lambda *args: _Array())  # named as the first argument of _reconstruct
+RECIPES: dict[tuple[str, str], Recipe] = {
     ("numpy", "ndarray"): _NDARRAY,
-    ("numpy", "dtype"): _Recipe(lambda code, *flags: _Dtype(code)),
-    ("_codecs", "encode"): _Recipe(_encode),  # bytes, written by Python 3 in Python 2's protocol
-    ("__builtin__", "bytes"): _Recipe(lambda: b""),  # empty bytes, likewise
+    ("numpy", "dtype"): Recipe(lambda code, *flags: _Dtype(code)),
+    ("_codecs", "encode"): Recipe(_encode),  # bytes, written by Python 3 in Python 2's protocol
+    ("__builtin__", "bytes"): Recipe(lambda: b""),  # empty bytes, likewise
 }
 for _core in ("numpy.core", "numpy._core"):  # numpy 1 and numpy 2
-    _RECIPES[f"{_core}.multiarray", "_reconstruct"] = _NDARRAY
-    _RECIPES[f"{_core}.multiarray", "scalar"] = _Recipe(lambda dtype, raw=None: _Scalar((), dtype, False, raw))
-    _RECIPES[f"{_core}.numeric", "_frombuffer"] = _Recipe(_from_buffer)
+    RECIPES[f"{_core}.multiarray", "_reconstruct"] = _NDARRAY
+    RECIPES[f"{_core}.multiarray", "scalar"] = Recipe(lambda dtype, raw=None: _Scalar((), dtype, False, raw))
+    RECIPES[f"{_core}.numeric", "_frombuffer"] = Recipe(_from_buffer)
 
 
-def _check_places(content: bytes) -> None:
+def check_places(file: BinaryIO, size: int) -> None:
     """Refuse a pickle that names a place in the unpickler's memory beyond what its size can fill.
 
     The unpickler believes such numbers and allocates: a file of ten bytes can ask for all memory there is. (Lengths
     that the file does not hold are an error here already.)
+
+    Args:
+        file: open where the pickle begins; left where it ends.
+        size: bytes that the file has.
     """
     opcodes = {opcode.code: opcode for opcode in pickletools.opcodes}
-    file = io.BytesIO(content)
     name = ""
     while name != "STOP":
         opcode = opcodes[file.read(1).decode("latin-1")]
@@ -164,56 +185,69 @@ def _check_places(content: bytes) -> None:
             file.readline()
         elif opcode.arg is not None:
             argument = opcode.arg.reader(file)
-            if name in ("PUT", "BINPUT", "LONG_BINPUT") and argument > len(content):
-                raise _Refused(f"it asks for memory out of proportion to its {len(content):,} bytes")
+            if name in ("PUT", "BINPUT", "LONG_BINPUT") and argument > size:
+                raise Refused(f"it asks for memory out of proportion to its {size:,} bytes")
 
 
-class _PlainUnpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> _Recipe:
-        recipe = _RECIPES.get((module, name))
+class PlainUnpickler(pickle.Unpickler):
+    """An unpickler that calls nothing but `RECIPES`; what it returns is to go through `plain`."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        recipe = RECIPES.get((module, name))
         if recipe is None:
             called = f"{module}.{name}".encode("unicode_escape").decode()  # a hostile name may hold anything
-            raise _Refused(f"it would call {called[:_MOST_SHOWN]}")
+            raise Refused(f"it would call {called[:_MOST_SHOWN]}")
         return recipe
 
     def persistent_load(self, identifier: Any) -> Any:
-        raise _Refused("it refers to an object outside the file")
+        raise Refused("it refers to an object outside the file")
 
 
 # ---- What the pickle built, as plain data ------------------------------------------------------------
 
 
-def _plain(value: Any, done: dict[int, Any], depth: int = 0) -> Any:
-    """Return `value` with every recipe built; refuse whatever is not plain data.
+def plain(value: Any, kept: tuple[type, ...] = ()) -> Any:
+    """Return `value`, which an unpickler returned or a caller wants to write, with all `Parts` of objects built.
 
     Args:
-        value: what the unpickler returned, or a caller wants to write.
-        done: results by identity: what is shared is built once; None marks a container under way.
-        depth: how deep `value` is nested.
+        value: the value.
+        kept: types that are let through as they are, besides plain data.
+
+    Raises:
+        Refused: it holds anything else than plain data.
+    """
+    return _plain(value, {}, 0, kept)
+
+
+def _plain(value: Any, done: dict[int, Any], depth: int, kept: tuple[type, ...]) -> Any:
+    """Do the work of `plain`; `done` holds results by identity, so that what is shared is built once.
+
+    None marks a container under way.
     """
     kind = type(value)
-    if kind in PLAIN_TYPES:
+    if kind in PLAIN_TYPES or isinstance(value, kept):
         return value
     if isinstance(value, np.ndarray | np.generic):
         if value.dtype.kind not in PLAIN_KINDS:
-            raise _Refused(f"a numpy array of type {value.dtype}")
+            raise Refused(f"a numpy array of type {value.dtype}")
         return value
     if id(value) in done:
         if done[id(value)] is None:
-            raise _Refused("a container that contains itself")
+            raise Refused("a container that contains itself")
         return done[id(value)]
     if depth > MAX_DEPTH:
-        raise _Refused(f"containers nested deeper than {MAX_DEPTH}")
+        raise Refused(f"containers nested deeper than {MAX_DEPTH}")
     done[id(value)] = None
     built: Any
-    if isinstance(value, _Array):
+    if isinstance(value, Parts):
         built = value.build()
-    elif kind is dict:
-        built = {_plain(key, done, depth + 1): _plain(item, done, depth + 1) for key, item in value.items()}
+    elif kind in (dict, BareDict):
+        built = {_plain(key, done, depth + 1, kept): _plain(item, done, depth + 1, kept)
+                 for key, item in value.items()}
     elif kind in (list, tuple):
-        built = kind(_plain(item, done, depth + 1) for item in value)
+        built = kind(_plain(item, done, depth + 1, kept) for item in value)
     else:
-        raise _Refused(f"an object of type {kind.__name__.strip('_')}")
+        raise Refused(f"an object of type {kind.__name__.strip('_')}")
     done[id(value)] = built
     return built
 
@@ -244,9 +278,9 @@ def load_plain_pickle(path: str | Path, max_bytes: int = MAX_BYTES) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of escapes that Python 2 wrote
-            _check_places(content)
-        return _plain(_PlainUnpickler(io.BytesIO(content), encoding="latin-1").load(), {})
-    except _Refused as refused:
+            check_places(io.BytesIO(content), len(content))
+        return plain(PlainUnpickler(io.BytesIO(content), encoding="latin-1").load())
+    except Refused as refused:
         raise UserError(f"{path}: refused, nothing was run: {refused}, and a label or score file holds plain data "
                         "only; make the file anew or get it from a source you trust") from None
     except Exception as error:  # a damaged pickle raises nearly anything
@@ -262,8 +296,8 @@ def dump_plain_pickle(path: str | Path, value: Any) -> None:
         UserError: the file cannot be written.
     """
     try:
-        _plain(value, {})
-    except _Refused as refused:
+        plain(value)
+    except Refused as refused:
         raise TypeError(f"{path}: cannot write {refused}: not plain data") from None
     with replacing(path) as temporary:
         with open(temporary, "wb") as file:

@@ -4,71 +4,37 @@ from __future__ import annotations
 
 import io
 import os
-import pickle
-import warnings
-import zipfile
-from collections import Counter, OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import _weights_only_unpickler, nn
+from torch import nn
 
-from skeleton_lab.errors import UserError
+from skeleton_lab.errors import UserError, suggest
 from skeleton_lab.files import replacing, write_bytes
 from skeleton_lab.nn.descriptor_fusion import skeleton_part
+from skeleton_lab.train.torch_file import read_torch_file
+from skeleton_lab.train.weights_file import find_weights
 from skeleton_lab.train.workdir import PREVIOUS_STATE, STATE, WorkDir
 
 _SHOWN_KEYS = 4
-_DOS_FOLDER = 0x10  # the attribute by which readers take a member of a zip file for a folder
+_WRAPPERS = re.compile(r"^(?:(?:module|_orig_mod)\.)+")  # DataParallel's and torch.compile's
 
 
-def read_torch_file(path: str | Path) -> Any:
-    """Load a torch file of tensors and plain data onto the CPU; nothing in it can run code.
+def unprefixed(state: Mapping[str, Any], own: Iterable[str] = ()) -> OrderedDict[str, Any]:
+    """Return `state` with keys as a single-device model has them: without a leading `module.`.
 
-    Raises:
-        UserError: the file is missing, damaged, or holds more than tensors and plain data.
+    A first part that all keys have, and without which they are the model's `own`, is another wrapper's: it goes too.
     """
-    try:
-        if zipfile.is_zipfile(path):
-            _check_members(path)
-        _allow_counters()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of pickle protocols, in a file that is no pickle
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; check the path") from None
-    except pickle.UnpicklingError:
-        raise UserError(f"{path}: holds more than tensors and plain data, or is damaged; it was not loaded") from None
-    except Exception as error:  # a damaged file makes torch raise nearly anything
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"{path}: cannot read it as weights ({reason}); is the file complete?") from None
-
-
-def _check_members(path: str | Path) -> None:
-    """Raise BadZipFile where a torch file is not as torch wrote it; torch itself would load it without a word."""
-    with zipfile.ZipFile(path) as archive:
-        members = archive.infolist()
-        if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-            raise zipfile.BadZipFile("torch never packs what it saves")
-        if any(member.external_attr & _DOS_FOLDER for member in members):
-            raise zipfile.BadZipFile("torch saves no folders")  # PyTorch 2.3 would not fill the tensor
-        if archive.testzip():
-            raise zipfile.BadZipFile("its content does not match its checksums")
-
-
-def _allow_counters() -> None:
-    """Let PyTorch before 2.6 read a `Counter` too: the schedule in published checkpoints has one, of plain numbers."""
-    if hasattr(torch.serialization, "add_safe_globals"):
-        torch.serialization.add_safe_globals([Counter])
-    else:  # PyTorch 2.3 has no public way
-        _weights_only_unpickler._get_allowed_globals()["collections.Counter"] = Counter
-
-
-def unprefixed(state: Mapping[str, Any]) -> OrderedDict[str, Any]:
-    """Return `state` with keys as a single-device model has them (the text after the last `module.`)."""
-    return OrderedDict((key.split("module.")[-1].removeprefix("_orig_mod."), value) for key, value in state.items())
+    state = OrderedDict((_WRAPPERS.sub("", key), value) for key, value in state.items())
+    known, wrappers = set(own), {key.split(".")[0] if "." in key else None for key in state}
+    if known and len(wrappers) == 1 and None not in wrappers and not known & state.keys():
+        inner = unprefixed({key.partition(".")[2]: value for key, value in state.items()}, known)
+        return inner if known & inner.keys() else state
+    return state
 
 
 def save_weights(model: nn.Module, path: Path) -> None:
@@ -99,18 +65,17 @@ def load_weights(model: nn.Module, path: str | Path, ignore: Sequence[str], igno
     Raises:
         UserError: the file is unreadable, has keys the model has not, other shapes, or NaN.
     """
-    content = read_torch_file(path)
-    if isinstance(content, dict) and isinstance(content.get("model"), Mapping):  # a training state
-        content = content["model"]
-    if not isinstance(content, Mapping) or not all(isinstance(value, torch.Tensor) for value in content.values()):
-        raise UserError(f"{path}: not a weight file: expected a mapping from names to tensors")
-    weights = unprefixed(content)
+    own = model.state_dict()
+    weights = unprefixed(find_weights(read_torch_file(path), path, say), own)
+    names = list(weights)
     for word in ignore:
-        dropped = [key for key in weights if (key == word if ignore_exact else word in key)]
+        dropped = [key for key in names if (key == word if ignore_exact else word in key)]
         for key in dropped:
             say(f"Ignoring weights: {key}")
-            del weights[key]
-    own = model.state_dict()
+            weights.pop(key, None)
+        if not dropped:
+            what = "is the name of" if ignore_exact else "is part of the name of"
+            say(f"--ignore-weights {word}: {what} no weight in {path}{suggest(word, names)}")
     weights = skeleton_part(weights, own, say)
     _refuse_other_architecture(path, weights, own)
     missing = [key for key in own if key not in weights]

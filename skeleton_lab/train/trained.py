@@ -13,10 +13,12 @@ import torch
 from torch import nn
 
 from skeleton_lab.errors import UserError
-from skeleton_lab.train.checkpoint import load_weights, read_torch_file, unprefixed
+from skeleton_lab.train.checkpoint import load_weights, unprefixed
 from skeleton_lab.train.config import Config, read_config
 from skeleton_lab.train.setup import build_model
 from skeleton_lab.train.spec import TreeSpec
+from skeleton_lab.train.torch_file import read_torch_file
+from skeleton_lab.train.weights_file import find_weights
 from skeleton_lab.train.workdir import BEST_WEIGHTS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -147,9 +149,9 @@ def _newest_weights(run: Path | None, spec: TreeSpec) -> Path:
 
 def _refuse_gaps(model: nn.Module, path: Path) -> None:
     """Raise a UserError unless the file has all weights: what stays fresh is random, and so would be the result."""
-    content = read_torch_file(path)
-    there = unprefixed(content.get("model") if isinstance(content.get("model"), dict) else content)
-    missing = [key for key in model.state_dict() if key not in there and not key.endswith(_KEPT_FRESH)]
+    own = model.state_dict()
+    there = unprefixed(find_weights(read_torch_file(path), path, say=lambda line: None), own)
+    missing = [key for key in own if key not in there and not key.endswith(_KEPT_FRESH)]
     if missing:
         raise UserError(f"{path}: lacks {len(missing)} of the model's weights, {missing[0]} for one; check that config "
                         "and weights belong together")

@@ -11,9 +11,10 @@ from pathlib import Path
 from torch import optim
 
 from skeleton_lab.errors import UserError
-from skeleton_lab.train.checkpoint import read_torch_file, write_torch_file
+from skeleton_lab.train.checkpoint import write_torch_file
 from skeleton_lab.train.config import Config
 from skeleton_lab.train.optim import Schedule
+from skeleton_lab.train.torch_file import read_torch_file
 
 
 def checkpoint_source(config: Config) -> str | None:

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from skeleton_lab.errors import UserError
-from skeleton_lab.train.checkpoint import load_state, read_torch_file, save_state
+from skeleton_lab.train.checkpoint import load_state, save_state
+from skeleton_lab.train.torch_file import read_torch_file
 from skeleton_lab.train.workdir import WorkDir
 
 

@@ -14,7 +14,7 @@ import yaml
 from skeleton_lab.data.formats.archive import list_arrays, map_array
 from skeleton_lab.errors import UserError, one_line
 from skeleton_lab.imports import load_object
-from skeleton_lab.train.checkpoint import read_torch_file
+from skeleton_lab.train.torch_file import read_torch_file
 from tests.fuzz.archives import npy
 from tests.fuzz.mutations import limited_memory
 from tests.skeleton_lab.train.conftest import run_here
