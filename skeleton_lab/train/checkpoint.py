@@ -78,6 +78,7 @@ def load_weights(model: nn.Module, path: str | Path, ignore: Sequence[str], igno
             say(f"--ignore-weights {word}: {what} no weight in {path}{suggest(word, names)}")
     weights = skeleton_part(weights, own, say)
     _refuse_other_architecture(path, weights, own)
+    _refuse_not_finite(path, weights, own)
     missing = [key for key in own if key not in weights]
     if missing:
         say(f"Not in {path}, keeping fresh values: {_listed(missing, len(missing))}")
@@ -99,6 +100,22 @@ def _refuse_other_architecture(path: str | Path, weights: Mapping[str, torch.Ten
         raise UserError(f"{path}: holds none of this model's weights; check --model")
 
 
+def _refuse_not_finite(path: str | Path, weights: Mapping[str, torch.Tensor], own: Mapping[str, torch.Tensor]) -> None:
+    """Refuse NaN and infinity, except where the model has them from the beginning, in a mask for instance."""
+    bad = [key for key in not_finite(weights) if key not in not_finite({key: own[key]})]
+    if bad:
+        raise UserError(f"{path}: holds NaN or infinity in {_listed(bad)}: its training had diverged, or the file is "
+                        "damaged; use weights of an earlier epoch")
+
+
+def not_finite(tensors: Mapping[str, Any]) -> list[str]:
+    """Return the names of the tensors with a number that is not finite."""
+    floats = {name: tensor for name, tensor in tensors.items()
+              if isinstance(tensor, torch.Tensor) and (tensor.is_floating_point() or tensor.is_complex())}
+    finite = {name: tensor.isfinite().all() for name, tensor in floats.items()}  # all asked before any is waited for
+    return [name for name, answer in finite.items() if not answer]
+
+
 def _listed(items: Sequence[str], most: int = _SHOWN_KEYS) -> str:
     more = f" and {len(items) - most} more" if len(items) > most else ""
     return ", ".join(items[:most]) + more
@@ -118,10 +135,11 @@ def save_state(state: Mapping[str, Any], work_dir: WorkDir) -> None:
             os.replace(current, work_dir.path / PREVIOUS_STATE)
 
 
-def load_state(work_dir: WorkDir) -> dict[str, Any] | None:
-    """Return the newest readable training state, or None where there is none at all.
+def load_state(work_dir: WorkDir, refuse: Callable[[dict[str, Any]], str] = lambda state: "") -> dict[str, Any] | None:
+    """Return the newest usable training state, or None where there is none at all.
 
-    A damaged newest state is told in the log, and the one before it is used.
+    A damaged newest state, or one that `refuse` has something to say against, is told in the log, and the one before
+    it is used.
 
     Raises:
         UserError: states exist, but none can be read.
@@ -135,6 +153,8 @@ def load_state(work_dir: WorkDir) -> dict[str, Any] | None:
             state = read_torch_file(path)
             if not isinstance(state, dict) or "progress" not in state:
                 raise UserError(f"{path}: not a training state")
+            if reason := refuse(state):
+                raise UserError(f"{path}: {reason}")
         except UserError as error:
             damaged = error
             work_dir.log(f"Damaged training state: {error}")

@@ -20,10 +20,11 @@ from skeleton_lab.train.batches import Batch
 from skeleton_lab.train.cuda_graph import TrainingPasses, check_labels, logits_of
 from skeleton_lab.train.device import Precision
 from skeleton_lab.train.distributed import World, accumulating
+from skeleton_lab.train.finite import GradientNorms
 
 
 class TrainingDiverged(UserError):
-    """The loss is no longer a finite number."""
+    """The loss, a gradient or a weight is no longer a finite number."""
 
 
 @dataclass(frozen=True)
@@ -124,10 +125,10 @@ def train_one_epoch(passes: TrainingPasses, batches: Iterable[Batch], optimizer:
         `data_s`, `network_s`: seconds; `clips`: clips that all processes trained on.
 
     Raises:
-        TrainingDiverged: a loss was NaN or infinite; `args[1]` is the batch number.
+        TrainingDiverged: a loss or a gradient was NaN or infinite; `args[1]` is the batch number.
     """
     passes.model.train()
-    timer, clips = Timer(), 0
+    timer, clips, gradients = Timer(), 0, GradientNorms(passes.model, passes.scaler)
     pending: list[torch.Tensor] = []  # per batch: (2, chunks), losses and accuracies
 
     def flush() -> None:
@@ -136,9 +137,12 @@ def train_one_epoch(passes: TrainingPasses, batches: Iterable[Batch], optimizer:
         first = means.batches
         values = compute.world.mean(torch.stack(pending)).cpu().tolist()
         pending.clear()
-        for number, (losses, _) in enumerate(values, first):
+        complaints = gradients.complaints(compute.world, len(values))
+        for number, ((losses, _), complaint) in enumerate(zip(values, complaints, strict=True), first):
             if not np.isfinite(losses).all():
                 raise TrainingDiverged(f"the training loss became {max(losses)}", number)
+            if complaint:
+                raise TrainingDiverged(complaint, number)
         for losses, accuracies in values:
             means.add(losses, accuracies)
             means.batches += 1
@@ -147,7 +151,7 @@ def train_one_epoch(passes: TrainingPasses, batches: Iterable[Batch], optimizer:
     with tqdm(**{"unit": "clip", "disable": None, "leave": False, **progress}) as bar:
         for data, labels, _ in batches:
             timer.lap("data")
-            pending.append(_train_batch(passes, data, labels, optimizer, compute))
+            pending.append(_train_batch(passes, data, labels, optimizer, compute, gradients))
             if len(pending) == flush_every:
                 flush()
             clips += len(labels) * compute.world.size
@@ -162,7 +166,7 @@ def train_one_epoch(passes: TrainingPasses, batches: Iterable[Batch], optimizer:
 
 
 def _train_batch(passes: TrainingPasses, data: Any, labels: torch.Tensor, optimizer: torch.optim.Optimizer,
-                 compute: Compute) -> torch.Tensor:
+                 compute: Compute, gradients: GradientNorms) -> torch.Tensor:
     """Take one optimiser step; return (2, chunks): the chunks' undivided losses and accuracies."""
     optimizer.zero_grad(set_to_none=True)
     size = compute.forward_batch_size
@@ -172,6 +176,7 @@ def _train_batch(passes: TrainingPasses, data: Any, labels: torch.Tensor, optimi
         last = start + size >= len(labels)
         with nullcontext() if last else accumulating(passes.model):
             results.append(passes.run(data[start:start + size], labels[start:start + size], chunks))
+    gradients.note()
     passes.scaler.step(optimizer)
     passes.scaler.update()
     return torch.stack(results, dim=1)  # (2, chunks)

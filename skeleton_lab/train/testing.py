@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from skeleton_lab.errors import UserError
 from skeleton_lab.metrics import class_accuracy, confusion, top_k_accuracy
 from skeleton_lab.train import report
-from skeleton_lab.train.loop import Compute, Evaluation, evaluate
+from skeleton_lab.train.loop import Compute, Evaluation, TrainingDiverged, evaluate
 from skeleton_lab.train.record import Record, write_run_report
 from skeleton_lab.train.setup import Part, Setup, chunk_size, open_part
 from skeleton_lab.train.workdir import PREDICTIONS
@@ -74,6 +76,7 @@ def evaluate_part(setup: Setup, part: Part, compute: Compute, outputs: Outputs) 
     evaluation = evaluate(setup.model, part.loader, compute, progress_of(setup, total=len(part.feeder), desc="test"))
     if not evaluation.complete:
         return evaluation
+    _require_finite(setup, part, evaluation)
     work_dir.log(f"\tMean test loss of {evaluation.batches} batches: {evaluation.loss:.6f}.")
     for k in setup.config.show_topk:
         percent = 100 * top_k_accuracy(evaluation.scores, evaluation.labels, k)
@@ -81,6 +84,18 @@ def evaluate_part(setup: Setup, part: Part, compute: Compute, outputs: Outputs) 
     if setup.world.is_main:
         _write(setup, part, evaluation, outputs)
     return evaluation
+
+
+def _require_finite(setup: Setup, part: Part, evaluation: Evaluation) -> None:
+    """Raise TrainingDiverged where scores are no numbers, before anything is written of them."""
+    if np.isfinite(evaluation.loss):
+        return
+    bad = np.flatnonzero(~np.isfinite(evaluation.scores).all(axis=1))
+    which = f", scores of {len(bad)} of {len(evaluation.scores)} clips are no numbers" if len(bad) else ""
+    first = f" ({part.names[bad[0] % len(part.names)]} is the first)" if len(bad) else ""
+    advice = (f"check {setup.config.weights}" if setup.config.phase == "test" else
+              "the last saved state is kept: check the data and --resume, or start afresh with a lower --base-lr")
+    raise TrainingDiverged(f"the test loss became {evaluation.loss}{which}{first}; {advice}")
 
 
 def progress_of(setup: Setup, **options: Any) -> dict[str, Any]:

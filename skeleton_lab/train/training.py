@@ -17,6 +17,7 @@ from skeleton_lab.train import report
 from skeleton_lab.train.batches import SeededFetch, generator_states, restore_generators
 from skeleton_lab.train.checkpoint import load_state, load_weights, save_state, save_weights
 from skeleton_lab.train.cuda_graph import TrainingPasses
+from skeleton_lab.train.finite import Finite
 from skeleton_lab.train.loop import Means, TrainingDiverged, train_one_epoch
 from skeleton_lab.train.optim import Schedule, make_optimizer, set_learning_rate
 from skeleton_lab.train.record import Record, write_run_report
@@ -60,7 +61,9 @@ class Training:
         self.setup, self.config, self.spec, self.work_dir = setup, setup.config, setup.spec, setup.work_dir
         self.world = setup.world
         config = self.config
-        state = self.world.from_main(lambda: load_state(self.work_dir)) if config.resume else None
+        self.finite = Finite.of(setup.model)
+        state = (self.world.from_main(lambda: load_state(self.work_dir, self.finite.refuse_state)) if config.resume
+                 else None)
         self.train_part = open_part(setup, training=True)
         self.test_part = open_part(setup, training=False)
         self.compute = compute_for(setup, stop)
@@ -93,11 +96,10 @@ class Training:
         config = self.config
         while self.epoch < config.num_epoch and not self._asked_to_stop():
             figures = self._train_epoch()
-            if self._asked_to_stop():
+            self._require_finite()
+            if self._asked_to_stop() or not self._evaluate_if_due(figures):
                 break
             self._save_weights_if_due()
-            if not self._evaluate_if_due(figures):
-                break
             if self.world.is_main:
                 report.write_history(self.work_dir.path / "history.csv", self.history)
             self.record.save()
@@ -166,6 +168,15 @@ class Training:
             if (number + 1) % self.config.log_interval == 0:
                 self.work_dir.log(f"\tBatch {number + 1}/{len(self.train_part.batches)}: "
                                   f"loss {sum(chunk_losses) / len(chunk_losses):.4f}, lr {lr:.6f}")
+
+    def _require_finite(self) -> None:
+        """Raise TrainingDiverged where a weight or a momentum is NaN or infinite, before any of them is saved."""
+        bad = self.world.from_main(lambda: self.finite.complaint(self.setup.model.state_dict(),
+                                                                 self.optimizer.state_dict()))
+        if bad:
+            raise TrainingDiverged(f"NaN or infinity in {bad} after step {self.step}, in epoch {self.epoch + 1}; the "
+                                   "last saved state is kept: check the data and --resume, or start afresh with a "
+                                   "lower --base-lr")
 
     def _save_weights_if_due(self) -> None:
         config, number = self.config, self.epoch + 1

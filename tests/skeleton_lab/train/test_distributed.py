@@ -192,11 +192,21 @@ def test_bad_settings_are_told_once(tmp_path):
         assert not (tmp_path / "work" / "training_state.pt").exists()
 
 
-def test_a_loss_that_is_no_number_stops_all(tmp_path):
-    ends = ends_of(tmp_path, "--model-args", "explode_at=3")
+@pytest.mark.parametrize(("flags", "part"), [
+    (("--model-args", "explode_at=3"), "loss became nan in epoch 1, batch 3"),
+    (("--model", "toy_model_faulty.Model", "--model-args", "gradient_at=3"),
+     "the gradient of hidden.weight became nan in epoch 1, batch 3"),
+    (("--model", "toy_model_faulty.Model", "--model-args", "moment_at=3"), "NaN or infinity in bn.running_mean"),
+    (("--model", "toy_model_faulty.Model", "--model-args", "score_at=4"), "the test loss became nan"),
+])
+def test_a_number_that_is_none_stops_all(tmp_path, flags, part):
+    ends = ends_of(tmp_path, *flags)
     assert [end.returncode for end in ends] == [2, 2]
     told = "".join(end.stderr for end in ends)
-    assert told.count("error: ") == 1 and "loss became nan in epoch 1, batch 3" in told
+    assert told.count("error: ") == 1 and part in told
+    assert not list(tmp_path.glob("*.pt"))
+    if "batch 3" not in part:
+        return
     batch = np.load(tmp_path / "diverged_batch.npz")
     assert batch["data"].shape[0] == 6 and all(name in told for name in batch["names"])
 
