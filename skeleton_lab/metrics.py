@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+NOT_KNOWN = -1  # the label of a clip whose class is not known
+
 
 def top_k_accuracy(scores: NDArray[np.floating], labels: NDArray[np.integer], k: int) -> float:
     """Return the fraction of clips whose label is among the `k` largest scores.

@@ -11,6 +11,7 @@ from skeleton_lab.data.feeders import transforms
 from skeleton_lab.data.feeders.feeding import NUM_DEBUG_SAMPLES, BatchFeeder
 from skeleton_lab.data.feeders.observation import Observation
 from skeleton_lab.data.formats import archive
+from skeleton_lab.data.formats.class_indices import read_archive_labels
 from skeleton_lab.errors import UserError
 from skeleton_lab.imports import load_object
 from skeleton_lab.skeleton_clip import SkeletonClip
@@ -22,7 +23,7 @@ class Feeder(BatchFeeder):
 
     Args:
         data_path: `.npz` with `x_<split>` (N, C=3, T, V, M) float32, zeros behind a clip's last frame, and `y_<split>`
-            (N,) class indices; see dataset_tools/convert_*.py.
+            (N,) class indices (or one-hot); see dataset_tools/convert_*.py.
         split: "train" or "test".
         skeleton: dotted path of the `Skeleton`, such as skeleton_lab.own_skeletons.UTD_MHAD_20; its V must be the
             archive's.
@@ -57,11 +58,11 @@ class Feeder(BatchFeeder):
         self.random_rot, self.bone, self.vel = random_rot, bone, vel
         self.observation = Observation.of(observe, "feeders.feeder_clips.Feeder")
         self._open()
-        labels = np.array(archive.map_array(data_path, f"y_{split}"))
-        if labels.shape != (len(self._clips),) or labels.dtype.kind not in "iu" or (labels < 0).any():
-            raise UserError(f"{data_path}: 'y_{split}' is {labels.dtype} of shape {labels.shape}; expected the "
-                            f"{len(self._clips)} clips' class indices")
-        self.label = labels[:NUM_DEBUG_SAMPLES if debug else None].astype(np.int64)
+        labels = read_archive_labels(data_path, f"y_{split}", len(self._clips))
+        if len(labels) != len(self._clips):
+            raise UserError(f"{data_path}: 'x_{split}' has {len(self._clips)} clips but 'y_{split}' has {len(labels)} "
+                            "labels; make the archive again")
+        self.label = labels[:NUM_DEBUG_SAMPLES if debug else None]
         self.sample_name = [f"{split}_{row}" for row in range(len(self.label))]
 
     def _open(self) -> None:

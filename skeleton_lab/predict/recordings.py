@@ -16,6 +16,7 @@ from skeleton_lab.data.feeders.spans import open_clips
 from skeleton_lab.data.feeders.transforms import resize_valid
 from skeleton_lab.data.formats import archive, layouts, small_sets
 from skeleton_lab.data.formats.any_clip import AnyClip, bodies_by_id
+from skeleton_lab.data.formats.class_indices import read_archive_labels
 from skeleton_lab.data.formats.labels import read_labels
 from skeleton_lab.data.formats.msg3d_clips import MAX_FRAMES, clip_of_recording, load_json, read_kinetics_clip
 from skeleton_lab.data.formats.ntu import parse_name
@@ -350,7 +351,8 @@ def _archived_clips(path: Path, choice: Choice) -> list[Take]:
     header = archive.list_arrays(path).get(f"x_{split}")
     if header is not None and len(header.shape) == 5 and layouts.layout_of(header.shape) is None:
         skeleton = choice.skeleton or skeleton_with(header.shape[3])
-        clips, classes = archive.map_array(path, f"x_{split}"), archive.map_array(path, f"y_{split}")
+        clips = archive.map_array(path, f"x_{split}")
+        classes = read_archive_labels(path, f"y_{split}", len(clips))
         if clips.shape[1] != 3 or skeleton.num_joints != clips.shape[3] or classes.shape != (len(clips),):
             raise UserError(f"{path}: 'x_{split}' of shape {clips.shape} and 'y_{split}' of shape {classes.shape} are "
                             f"no clips (N, 3, T, V, M) of {skeleton.name} and their classes (N,)")

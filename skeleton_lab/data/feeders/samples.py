@@ -13,14 +13,15 @@ import numpy as np
 
 from skeleton_lab.data.feeders.ucla_split import recordings
 from skeleton_lab.data.formats import archive
+from skeleton_lab.data.formats.class_indices import read_archive_labels
 from skeleton_lab.data.formats.labels import read_labels
-from skeleton_lab.data.formats.layouts import MAX_CLASSES, SPLITS
+from skeleton_lab.data.formats.layouts import SPLITS
 from skeleton_lab.errors import UserError
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Some samples of a data set: their names, and (N,) int64 class indices."""
+    """Some samples of a data set: their names, and (N,) int64 class indices, -1 where not known."""
 
     names: list[str]
     labels: np.ndarray
@@ -42,13 +43,15 @@ def read_samples(path: str | Path) -> dict[str, Samples]:
     if path.suffix == ".pkl":
         names, classes = read_labels(path)
         return {"all": Samples(names, np.array(classes, np.int64))}
-    splits = [split for split in SPLITS if f"y_{split}" in archive.list_arrays(path)]
+    headers = archive.list_arrays(path)
+    splits = [split for split in SPLITS if f"y_{split}" in headers]
     if not splits:
         raise UserError(f"{path}: holds neither 'y_train' nor 'y_test'; give a data set's archive, a label pickle of "
                         "MS-G3D, or the folder of NW-UCLA's recordings")
     found = {}
     for split in splits:
-        labels = _labels(path, f"y_{split}")
+        clips = headers.get(f"tracks_{split}") or headers.get(f"x_{split}")
+        labels = read_archive_labels(path, f"y_{split}", clips.shape[0] if clips and clips.shape else None)
         found[split] = Samples([f"{split}_{row}" for row in range(len(labels))], labels)
     return found
 
@@ -63,16 +66,3 @@ def _ucla(folder: Path) -> dict[str, Samples]:
         found[split] = Samples([recording.name for recording in chosen],
                                np.array([recording.label for recording in chosen], np.int64))
     return found
-
-
-def _labels(path: Path, key: str) -> np.ndarray:
-    """Read class indices (N,), or one-hot rows (N, K) as such."""
-    header = archive.find_array(path, key)
-    if len(header.shape) not in (1, 2) or header.dtype.kind not in "fiub":
-        raise UserError(f"{path}: '{key}' is {header.dtype} of shape {header.shape}; expected one-hot (N, K) or class "
-                        "indices (N,)")
-    blocks = [block.argmax(axis=1) if block.ndim == 2 else block for _, block in archive.read_blocks(path, key)]
-    labels = np.concatenate(blocks) if blocks else np.empty(0)
-    if not ((labels >= 0) & (labels < MAX_CLASSES) & (labels % 1 == 0)).all():
-        raise UserError(f"{path}: '{key}' holds labels that are no class indices; make or download the archive again")
-    return labels.astype(np.int64)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from skeleton_lab.data.formats import archive, layouts, packed, small_sets
+from skeleton_lab.data.formats.class_indices import read_archive_labels
 from skeleton_lab.data.formats.labels import read_labels
 from skeleton_lab.data.formats.msg3d_clips import load_json, read_kinetics_clip
 from skeleton_lab.data.formats.skeleton_file import Recording, read_recording
@@ -70,7 +71,7 @@ def _from_archive(path: Path, index: int, split: str, skeleton: Skeleton | None)
     if header is not None and len(header.shape) == 5 and layouts.layout_of(header.shape) is None:  # another skeleton
         clips = archive.map_array(path, f"x_{split}")
         _check_index(path, index, len(clips))
-        label = archive.map_array(path, f"y_{split}")[index]
+        label = read_archive_labels(path, f"y_{split}", len(clips))[index]
         title = f"{split} {index}, class {label}"
         return AnyClip(_frames(clips[index]), skeleton or skeleton_with(clips.shape[3]), title)
     data = layouts.open_split(path, split)

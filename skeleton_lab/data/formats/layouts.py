@@ -5,7 +5,8 @@ An NTU archive holds `x_train`, `y_train`, `x_test`, `y_test` (float32 clips, la
 - "kaggle": x (N, T, 150), the 150 values of a frame being 2 bodies x 25 joints x 3 coordinates, coordinate fastest;
 - "converted": x (N, C, T, V, M) = (N, 3, T, 25, 2).
 
-and two label forms, told apart by shape too: "one-hot" (N, K) and "class index" (N,).
+and two label forms, told apart by shape too: "one-hot" (N, K) and "class index" (N,); see
+`skeleton_lab.data.formats.class_indices`.
 
 Not told apart, because their shape is that of "converted": 5-D archives whose converter read the 150 values as
 (25, 3, 2), which scrambles the joints. Make such a file again from its Kaggle original.
@@ -13,7 +14,7 @@ Not told apart, because their shape is that of "converted": 5-D archives whose c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,13 +22,13 @@ import numpy as np
 
 from skeleton_lab.data.formats import archive
 from skeleton_lab.data.formats.archive import ArrayHeader
+from skeleton_lab.data.formats.class_indices import form_of, note, read_archive_labels
 from skeleton_lab.errors import UserError
 
 SPLITS = ("train", "test")
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 KAGGLE, CONVERTED = "kaggle", "converted"
 ONE_HOT, CLASS_INDEX = "one-hot", "class index"
-MAX_CLASSES = 100_000
 NUM_COORDINATES, NUM_JOINTS, NUM_BODIES = 3, 25, 2
 FRAME_VALUES = NUM_BODIES * NUM_JOINTS * NUM_COORDINATES
 LAYOUT_SHAPES = {KAGGLE: f"(N, T, {FRAME_VALUES})",
@@ -71,7 +72,7 @@ class Split:
         path, split: where it comes from.
         layout: "kaggle" or "converted".
         array: the clips as they lie in the file: a read-only float32 map, (N, T, 150) or (N, C, T, V, M).
-        labels: (N,) int64 class indices.
+        labels: (N,) int64 class indices, -1 where not known.
         num_classes: number of classes if the file tells (one-hot labels), else None.
         num_clips: N. num_frames: T, padding included.
 
@@ -159,47 +160,25 @@ def read_header(path: str | Path, split: str) -> SplitHeader:
         raise UserError(f"{path}: '{data.key}' is {data.dtype}; clips are float32")
     if 0 in data.shape[1:]:
         raise UserError(f"{path}: '{data.key}' has shape {data.shape}, clips without frames; make the archive again")
-    if len(label.shape) not in (1, 2) or 0 in label.shape[1:] or label.dtype.kind not in "fiub":
-        raise UserError(f"{path}: '{label.key}' is {label.dtype} of shape {label.shape}; expected one-hot (N, K) or "
-                        "class indices (N,)")
-    if label.shape[0] != data.shape[0]:
-        raise UserError(f"{path}: '{data.key}' has {data.shape[0]} clips but '{label.key}' has {label.shape[0]} "
+    form = form_of(label.shape, label.dtype, f"{path}: '{label.key}'", data.shape[0])
+    if form.num_labels != data.shape[0]:
+        raise UserError(f"{path}: '{data.key}' has {data.shape[0]} clips but '{label.key}' has {form.num_labels} "
                         "labels; the archive is not whole, make or download it again")
-    one_hot = len(label.shape) == 2
-    return SplitHeader(path, split, layout, ONE_HOT if one_hot else CLASS_INDEX, label.shape[1] if one_hot else None,
-                       data, label)
+    return SplitHeader(path, split, layout, ONE_HOT if form.one_hot else CLASS_INDEX, form.num_columns, data, label)
 
 
-def read_labels(header: SplitHeader, num_classes: int | None = None) -> np.ndarray:
-    """Read a split's labels as (N,) int64 class indices.
+def read_labels(header: SplitHeader, num_classes: int | None = None, say: Callable[[str], None] = note) -> np.ndarray:
+    """Read a split's labels as (N,) int64 class indices; -1: not known.
 
     Args:
         num_classes: refuse labels from this number on (default: one-hot labels are bounded by their columns, class
             indices by what any data set could have, 100,000).
+        say: is given a line where labels begin at 1.
 
     Raises:
-        UserError: a one-hot row without exactly one positive entry, a label that is not a whole number, or one that
-            is out of range; the first such clip is named.
+        UserError: as `class_indices.read_archive_labels`; the first bad label's clip is named.
     """
-    labels = np.empty(header.num_clips, np.int64)
-    for rows, block in archive.read_blocks(header.path, header.label.key):
-        if header.label_form == ONE_HOT:
-            good = ((block != 0).sum(axis=1) == 1) & (block > 0).any(axis=1)  # NaN counts as an entry that is not 0
-            complaint = "is not one-hot: exactly one entry of its row must be positive and the others 0"
-            labels[rows] = block.argmax(axis=1)
-        else:
-            with np.errstate(invalid="ignore"):
-                labels[rows] = block
-            good = labels[rows] == block
-            complaint = "is not a whole number"
-        if not good.all():
-            raise _bad_label(header, rows.start + int(good.argmin()), complaint)
-    limit = MAX_CLASSES if num_classes is None else num_classes
-    out_of_range = (labels < 0) | (labels >= limit)
-    if out_of_range.any():
-        first = int(out_of_range.argmax())
-        raise _bad_label(header, first, f"is {labels[first]}, outside 0..{limit - 1}")
-    return labels
+    return read_archive_labels(header.path, header.label.key, header.num_clips, num_classes, say)
 
 
 def open_split(path: str | Path, split: str, num_classes: int | None = None) -> Split:
@@ -267,8 +246,3 @@ def block_problems(block: np.ndarray) -> Iterator[tuple[int, str]]:
             yield index, "NaN or infinite values"
         elif not clip.flat[0] and not clip.any():
             yield index, "no frames (all values are 0)"
-
-
-def _bad_label(header: SplitHeader, index: int, complaint: str) -> UserError:
-    return UserError(f"{header.path}: the label of clip {index} in '{header.label.key}' {complaint}; mend the "
-                     "labels, or make or download the archive again")

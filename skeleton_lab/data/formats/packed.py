@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from skeleton_lab.data.formats import archive, layouts
+from skeleton_lab.data.formats.class_indices import form_of
 from skeleton_lab.data.formats.layouts import CONVERTED, NUM_BODIES, NUM_COORDINATES, NUM_JOINTS, SplitHeader
 from skeleton_lab.errors import UserError
 
@@ -89,14 +90,15 @@ def open_packed(path: str | Path, split: str) -> PackedSplit:
     data, tracks, label = (headers[f"{name}_{split}"] for name in ("x", "tracks", "y"))
     num_clips = tracks.shape[0] if tracks.shape else 0
     if (tracks.shape != (num_clips, 1 + NUM_BODIES) or tracks.dtype != np.int64 or data.dtype != np.float32
-            or len(data.shape) != 2 or data.shape[1] != ROW_VALUES or not num_clips
-            or len(label.shape) not in (1, 2) or label.shape[0] != num_clips):
+            or len(data.shape) != 2 or data.shape[1] != ROW_VALUES or not num_clips):
         raise UserError(f"{path}: the {split} split is not packed as it should be ('{data.key}' {data.shape} "
-                        f"{data.dtype}, '{tracks.key}' {tracks.shape} {tracks.dtype}, '{label.key}' {label.shape}); "
+                        f"{data.dtype}, '{tracks.key}' {tracks.shape} {tracks.dtype}); pack it again")
+    form = form_of(label.shape, label.dtype, f"{path}: '{label.key}'", num_clips)
+    if form.num_labels != num_clips:
+        raise UserError(f"{path}: '{tracks.key}' has {num_clips} clips but '{label.key}' has {form.num_labels} labels; "
                         "pack it again")
-    one_hot = len(label.shape) == 2
-    header = SplitHeader(path, split, PACKED, layouts.ONE_HOT if one_hot else layouts.CLASS_INDEX,
-                         label.shape[1] if one_hot else None, tracks, label)
+    header = SplitHeader(path, split, PACKED, layouts.ONE_HOT if form.one_hot else layouts.CLASS_INDEX,
+                         form.num_columns, tracks, label)
     places = np.array(archive.map_array(path, tracks.key))
     num_valid, first = places[:, :1], places[:, 1:]
     if (num_valid < 0).any() or (first < ABSENT).any() or (first + num_valid > data.shape[0]).any():

@@ -139,7 +139,8 @@ def test_deflated_archives_name_the_command(saved):
     assert f"convert_ntu60_kaggle_to_ctrgcn.py --input {path}" in complaint(layouts.open_split, path, "train")
 
 
-@pytest.mark.parametrize("row", [[0, 0, 0], [1, 1, 0], [0, -1, 0], [1, -1, 0], [np.nan, 0, 1], [np.nan, 0, 0]])
+@pytest.mark.parametrize("row", [[0, 0, 0], [0, 5, 0], [0, 0.9, 0.1], [1, 1, 0], [0, -1, 0],
+                                 [1, -1, 0], [np.nan, 0, 1], [np.nan, 0, 0]])
 def test_labels_that_are_not_one_hot(saved, row):
     one_hot = np.eye(3)[[0, 1, 2, 0, 1, 2, 0]]
     one_hot[4] = row
@@ -148,7 +149,7 @@ def test_labels_that_are_not_one_hot(saved, row):
 
 
 @pytest.mark.parametrize(("value", "num_classes", "match"), [
-    (-1, None, "clip 3 in 'y_train' is -1, outside 0"), (10**9, None, "is 1000000000, outside 0"),
+    (-2, None, "clip 3 in 'y_train' is -2, outside 0"), (10**9, None, "is 1000000000, outside 0"),
     (5, 5, "clip 3 in 'y_train' is 5, outside 0..4"),
     (0.5, None, "clip 3 in 'y_train' is not a whole number"), (np.nan, None, "not a whole number"),
     (1e30, None, "not a whole number")])
