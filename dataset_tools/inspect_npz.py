@@ -20,6 +20,7 @@ import numpy as np
 from tqdm import tqdm
 
 from skeleton_lab.data.formats import archive, layouts
+from skeleton_lab.data.formats.class_indices import require_known
 from skeleton_lab.errors import UserError, run_command
 from skeleton_lab.files import size_text
 
@@ -41,7 +42,7 @@ def main() -> int:
     for split, split_labels in labels.items():
         report["splits"][split]["num_classes"] = num_classes(splits[split], labels.values())
         if options.check:
-            report["splits"][split]["clips_per_class"] = np.bincount(split_labels).tolist()
+            report["splits"][split]["clips_per_class"] = np.bincount(split_labels[split_labels >= 0]).tolist()
     if options.check:
         problems += missing_classes(splits, labels) + bad_clips(options.path, headers)
         report["problems"] = problems
@@ -93,7 +94,9 @@ def read_labels(splits: dict[str, layouts.SplitHeader], read_all: bool) -> tuple
     for split, header in splits.items():
         if read_all or header.label_form == layouts.CLASS_INDEX:
             try:
-                labels[split] = layouts.read_labels(header)
+                labels[split] = layouts.read_labels(header, say=problems.append)
+                if read_all and split == "train":
+                    require_known(labels[split], f"'{header.label.key}'")
             except UserError as error:
                 problems.append(f"{split}: {str(error).removeprefix(f'{header.path}: ')}")
     return labels, problems

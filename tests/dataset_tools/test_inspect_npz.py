@@ -123,8 +123,8 @@ def test_check_names_bad_clips_and_labels(inspect, tmp_path):
     np.savez(tmp_path / "a.npz", **arrays)
     text = inspect(tmp_path / "a.npz", "--check", status=1)
     problems = [line for line in text.splitlines() if line.startswith("problem: ")]
-    assert len(problems) == 3 and "train: the label of clip 5 in 'y_train' is -1" in problems[0]
-    assert problems[1:] == ["problem: x_train: clip 3: NaN or infinite values",
+    assert len(problems) == 4 and "train: 'y_train': the label of clip 5 is -1" in problems[0]
+    assert problems[2:] == ["problem: x_train: clip 3: NaN or infinite values",
                             "problem: x_test: clip 2: no frames (all values are 0)"]
     arrays["y_train"][5] = 0
     np.savez(tmp_path / "a.npz", **arrays)

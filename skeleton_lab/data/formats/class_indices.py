@@ -10,7 +10,6 @@ but pointed out: labels that count from 1 would give each clip the next class's 
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -80,11 +79,14 @@ def form_of(shape: tuple[int, ...], dtype: np.dtype, where: str, num_clips: int 
 
 
 def note(line: str) -> None:
-    """Print a line on stderr: once, and from the first of several processes only."""
-    first = multiprocessing.parent_process() is None and os.environ.get("RANK", "0") == "0"
-    if first and line not in _told:
+    """Print a line on stderr, once, and of the processes that train together from the first only."""
+    if os.environ.get("RANK", "0") == "0" and line not in _told:
         _told.add(line)
         print(line, file=sys.stderr)
+
+
+def nothing(line: str) -> None:
+    """Say nothing: in place of `note`."""
 
 
 def class_indices(values: Any, where: str, num_clips: int | None = None, num_classes: int | None = None,
@@ -201,6 +203,6 @@ def _has_class_0(path: Path, key: str | None) -> bool:
     try:
         if key not in archive.list_arrays(path):
             return False
-        return bool((read_archive_labels(path, str(key), say=lambda line: None) == 0).any())
+        return bool((read_archive_labels(path, str(key), say=nothing) == 0).any())
     except UserError:
         return False

@@ -22,7 +22,7 @@ import numpy as np
 
 from skeleton_lab.data.formats import archive
 from skeleton_lab.data.formats.archive import ArrayHeader
-from skeleton_lab.data.formats.class_indices import form_of, note, read_archive_labels
+from skeleton_lab.data.formats.class_indices import form_of, note, nothing, read_archive_labels
 from skeleton_lab.errors import UserError
 
 SPLITS = ("train", "test")
@@ -89,7 +89,7 @@ class Split:
         return self.num_clips
 
     def __reduce__(self):
-        return open_split, (self.path, self.split)
+        return open_split, (self.path, self.split, None, nothing)
 
     def frames(self, index: int) -> np.ndarray:
         """Return clip `index` as (T, M, V, C) float32: a read-only view of the file, whatever its layout."""
@@ -181,7 +181,8 @@ def read_labels(header: SplitHeader, num_classes: int | None = None, say: Callab
     return read_archive_labels(header.path, header.label.key, header.num_clips, num_classes, say)
 
 
-def open_split(path: str | Path, split: str, num_classes: int | None = None) -> Split:
+def open_split(path: str | Path, split: str, num_classes: int | None = None,
+               say: Callable[[str], None] = note) -> Split:
     """Open one split of an NTU archive in either layout: map its clips, read its labels.
 
     Costs neither time nor memory to speak of, however large the file: clips are read when they are looked at.
@@ -189,7 +190,7 @@ def open_split(path: str | Path, split: str, num_classes: int | None = None) -> 
     Args:
         path: a `.npz` archive with stored (not deflated) members.
         split: "train" or "test".
-        num_classes: refuse labels from this number on.
+        num_classes, say: as in `read_labels`.
 
     Raises:
         UserError: as `read_header` and `read_labels`, or the split is empty, or its clips cannot be mapped as float32
@@ -201,7 +202,7 @@ def open_split(path: str | Path, split: str, num_classes: int | None = None) -> 
     if header.data.dtype != np.float32:  # the other byte order counts as different
         raise UserError(f"{path}: '{header.data.key}' is {header.data.dtype.str}, which cannot be mapped as float32; "
                         f"make a float32 archive once: {archive.conversion_command(path)}")
-    return Split(header, archive.map_array(path, header.data.key), read_labels(header, num_classes))
+    return Split(header, archive.map_array(path, header.data.key), read_labels(header, num_classes, say))
 
 
 def require_finite(clip: np.ndarray, path: str | Path, split: str, index: int) -> None:

@@ -13,12 +13,13 @@ order of the clips stays, so that names such as `test_17` mean the same clip.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from skeleton_lab.data.formats import archive, layouts
-from skeleton_lab.data.formats.class_indices import form_of
+from skeleton_lab.data.formats.class_indices import form_of, note, nothing
 from skeleton_lab.data.formats.layouts import CONVERTED, NUM_BODIES, NUM_COORDINATES, NUM_JOINTS, SplitHeader
 from skeleton_lab.errors import UserError
 
@@ -52,7 +53,7 @@ class PackedSplit:
         return self.num_clips
 
     def __reduce__(self):
-        return open_packed, (self.path, self.split)
+        return open_packed, (self.path, self.split, nothing)
 
     def frames(self, index: int) -> np.ndarray:
         """Return clip `index` as (T, M, V, C) float32: a fresh array of its valid frames."""
@@ -76,8 +77,11 @@ def is_packed(path: str | Path, split: str) -> bool:
     return f"tracks_{split}" in archive.list_arrays(path)
 
 
-def open_packed(path: str | Path, split: str) -> PackedSplit:
+def open_packed(path: str | Path, split: str, say: Callable[[str], None] = note) -> PackedSplit:
     """Open one split of a packed archive: map its rows, read where each clip lies and its labels.
+
+    Args:
+        say: is given a line where labels begin at 1.
 
     Raises:
         UserError: an array is missing, has the wrong shape or type, or points outside the rows.
@@ -104,4 +108,4 @@ def open_packed(path: str | Path, split: str) -> PackedSplit:
     if (num_valid < 0).any() or (first < ABSENT).any() or (first + num_valid > data.shape[0]).any():
         raise UserError(f"{path}: '{tracks.key}' points outside the {data.shape[0]} rows of '{data.key}'; pack it "
                         "again")
-    return PackedSplit(header, archive.map_array(path, data.key), places, layouts.read_labels(header))
+    return PackedSplit(header, archive.map_array(path, data.key), places, layouts.read_labels(header, say=say))
