@@ -139,12 +139,32 @@ def make_loader(feeder: Any, batches: Batches, workers: int, device: torch.devic
 def heed_only_the_main_process(worker: int) -> None:
     """In a loader process: go on when all processes of a job are asked to stop, since the main one still needs batches.
 
-    Only the main process ends a loader process by SIGTERM; from anybody else the signal is ignored, and so is SIGINT.
+    Only the main process ends a loader process by SIGTERM; from anybody else the signal is ignored, and so are SIGINT
+    and SIGHUP.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGINT)):
+        signal.signal(number, signal.SIG_IGN)
     if hasattr(signal, "sigwaitinfo"):  # tells the sender; macOS has it not
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         threading.Thread(target=_end_when_the_main_process_says_so, daemon=True).start()
+
+
+def end_loader_processes(loader: DataLoader[Batch]) -> None:
+    """End the loader processes, which have nothing to lose, at once: also those that somebody has stopped (SIGSTOP).
+
+    PyTorch asks them to end and then waits for them, without a limit.
+    """
+    processes = getattr(getattr(loader, "_iterator", None), "_workers", ())
+    if not processes:
+        return
+    before = signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch's handler would take it for their failure
+    try:
+        for process in processes:
+            process.kill()
+        for process in processes:
+            process.join()
+    finally:
+        signal.signal(signal.SIGCHLD, before)
 
 
 def _end_when_the_main_process_says_so() -> None:

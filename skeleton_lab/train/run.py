@@ -32,14 +32,12 @@ def run(spec: TreeSpec, argv: Sequence[str] | None = None) -> int:
     with joined(world), told(Path(config.work_dir)):
         work_dir = WorkDir(config.work_dir, config.print_log) if world.is_main else WorkDir.silent(config.work_dir)
         if config.phase == "test":
-            if world.is_main:
-                save_config(config, spec, work_dir.path / "config_test.yaml")  # not over a training's config.yaml
             return run_test(set_up(config, spec, work_dir, world))
         with work_dir.claimed():
             if world.is_main:
-                _make_ready(work_dir, config, spec)
-                save_config(config, spec, work_dir.path / "config.yaml")
-            return run_training(set_up(config, spec, work_dir, world))
+                _refuse_used(work_dir, config, spec)
+            work_dir.hold_log()
+            return run_training(set_up(config, spec, work_dir, world), lambda: _begin(work_dir, config, spec, world))
 
 
 def _print_model(config: Config) -> int:
@@ -49,12 +47,23 @@ def _print_model(config: Config) -> int:
     return 0
 
 
-def _make_ready(work_dir: WorkDir, config: Config, spec: TreeSpec) -> None:
-    """Delete the training in the work directory if told to; refuse a directory that holds one otherwise."""
-    weights = spec.weights_file.format(epoch="*", step="*")
-    if config.overwrite:
-        checkpoints = (spec.checkpoint_file or "").format(epoch="*", step="*", forward_batch_size="*")
-        work_dir.clear_training(tuple(filter(None, (weights, checkpoints))), spec.log_directory)
-    elif not (config.resume or checkpoint_source(config)) and work_dir.holds_training(weights):
+def _refuse_used(work_dir: WorkDir, config: Config, spec: TreeSpec) -> None:
+    """Raise a UserError where the work directory holds a training and nothing is said of what is to become of it."""
+    if not (config.resume or config.overwrite or checkpoint_source(config)) and work_dir.holds_training(
+            _all_epochs(spec.weights_file)):
         raise UserError(f"{work_dir.path}: holds a training already; go on with --resume, delete it with --overwrite, "
                         "or choose another --work-dir")
+
+
+def _begin(work_dir: WorkDir, config: Config, spec: TreeSpec, world: World) -> None:
+    """Delete the training in the work directory if told to, and write down the settings of this one."""
+    if world.is_main:
+        if config.overwrite:
+            patterns = [_all_epochs(pattern) for pattern in (spec.weights_file, spec.checkpoint_file) if pattern]
+            work_dir.clear_training(patterns, spec.log_directory)
+        save_config(config, spec, work_dir.path / "config.yaml")
+    work_dir.write_held_log()
+
+
+def _all_epochs(pattern: str) -> str:
+    return pattern.format(epoch="*", step="*", forward_batch_size="*")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
@@ -23,6 +24,7 @@ from skeleton_lab.train.batches import Batch, Batches, make_loader, seed_generat
 from skeleton_lab.train.checkpoint import load_weights
 from skeleton_lab.train.compiling import compile_in_place
 from skeleton_lab.train.config import Config
+from skeleton_lab.train.cuda_graph import check_labels
 from skeleton_lab.train.device import Precision, choose_device, choose_precision
 from skeleton_lab.train.distributed import World
 from skeleton_lab.train.spec import TreeSpec
@@ -164,11 +166,19 @@ def open_part(setup: Setup, training: bool) -> Part:
     batches = Batches(len(feeder), size, config.seed, shuffle=training, world=setup.world)
     if not len(batches):
         raise UserError(f"{key}: {len(feeder)} clip(s) make no batch of {size}; use a smaller batch size or more data")
+    _require_classes(feeder, config)
     names = getattr(feeder, "sample_name", None)
     names = list(range(len(feeder))) if names is None else list(names)
     describe = _describer(config, names, key) if config.fusion else None
     loader = make_loader(feeder, batches, config.num_worker, setup.device, describe)
     return Part(feeder, batches, loader, names)
+
+
+def _require_classes(feeder: Any, config: Config) -> None:
+    """Refuse labels beyond the classes that the model is told of, before its first batch would."""
+    labels, classes = np.asarray(getattr(feeder, "label", ())), config.model_args.get("num_class")
+    if labels.size and labels.dtype.kind in "iu" and isinstance(classes, int):
+        check_labels(torch.as_tensor(labels.astype(np.int64)), classes)
 
 
 def _describer(config: Config, names: list[str], key: str) -> Describe:

@@ -1,22 +1,29 @@
-"""SIGTERM and SIGINT ask a run to save and stop; they do not cut it off in the middle of a step."""
+"""SIGTERM, SIGINT and SIGHUP ask a run to save and stop; they do not cut it off in the middle of a step."""
 
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 from types import FrameType, TracebackType
+
+_NUMBERS = [signal.SIGTERM, signal.SIGINT, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
 
 
 class StopRequest:
-    """While entered, remembers the first SIGTERM or SIGINT; a second SIGINT interrupts at once.
+    """While entered, remembers the first of these signals; a second SIGINT interrupts at once.
+
+    SIGHUP, the end of a terminal, changes nothing where it is ignored: under `nohup`.
 
     Attributes:
         signal: the number of the signal received, or None.
+        before_interrupting: called as a second SIGINT arrives, to end what would hold up the end.
     """
 
     def __init__(self, impatient: bool = True) -> None:
         """`impatient` False: a second SIGINT changes nothing (a terminal and `torchrun` may both send one)."""
         self._impatient = impatient
         self.signal: int | None = None
+        self.before_interrupting: Callable[[], None] = _nothing
         self._before: dict[int, object] = {}
 
     def __bool__(self) -> bool:
@@ -28,8 +35,9 @@ class StopRequest:
         return 128 + self.signal if self.signal else 0
 
     def __enter__(self) -> StopRequest:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._before[number] = signal.signal(number, self._receive)
+        for number in _NUMBERS:
+            if number in (signal.SIGTERM, signal.SIGINT) or signal.getsignal(number) is not signal.SIG_IGN:
+                self._before[number] = signal.signal(number, self._receive)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
@@ -39,5 +47,10 @@ class StopRequest:
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if self._impatient and self.signal == signal.SIGINT == number:
+            self.before_interrupting()
             raise KeyboardInterrupt
         self.signal = number
+
+
+def _nothing() -> None:
+    """End nothing."""

@@ -11,6 +11,7 @@ import numpy as np
 from skeleton_lab.errors import UserError
 from skeleton_lab.metrics import class_accuracy, confusion, top_k_accuracy
 from skeleton_lab.train import report
+from skeleton_lab.train.config import save_config
 from skeleton_lab.train.loop import Compute, Evaluation, TrainingDiverged, evaluate
 from skeleton_lab.train.record import Record, write_run_report
 from skeleton_lab.train.setup import Part, Setup, chunk_size, open_part
@@ -49,6 +50,8 @@ def run_test(setup: Setup) -> int:
         raise UserError("--phase test needs --weights: the file to test (a training leaves best.pt in its work "
                         "directory)")
     part = open_part(setup, training=False)
+    if setup.world.is_main:
+        save_config(config, setup.spec, setup.work_dir.path / "config_test.yaml")  # not over a training's config.yaml
     setup.work_dir.log(f"Model:   {config.model}.")
     setup.work_dir.log(f"Weights: {config.weights}.")
     record = Record(setup, "test")

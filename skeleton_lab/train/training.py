@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pprint
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +15,7 @@ import torch
 from skeleton_lab.errors import UserError
 from skeleton_lab.metrics import top_k_accuracy
 from skeleton_lab.train import report
-from skeleton_lab.train.batches import SeededFetch, generator_states, restore_generators
+from skeleton_lab.train.batches import SeededFetch, end_loader_processes, generator_states, restore_generators
 from skeleton_lab.train.checkpoint import load_state, load_weights, save_state, save_weights
 from skeleton_lab.train.cuda_graph import TrainingPasses
 from skeleton_lab.train.finite import Finite
@@ -35,10 +36,13 @@ from skeleton_lab.train.two_files import (
 from skeleton_lab.train.workdir import BEST_WEIGHTS, DIVERGED_BATCH, PREDICTIONS
 
 
-def run_training(setup: Setup) -> int:
-    """The phase `train`; returns 0, or 128 + the signal that asked it to stop (its state is saved)."""
+def run_training(setup: Setup, begin: Callable[[], None]) -> int:
+    """The phase `train`; returns 0, or 128 + the signal that asked it to stop (its state is saved).
+
+    `begin` is called once nothing is left to be refused, before anything is written.
+    """
     with StopRequest(impatient=setup.world.size == 1) as stop:
-        training = Training(setup, stop)
+        training = Training(setup, stop, begin)
         try:
             training.run()
         finally:
@@ -57,7 +61,7 @@ class Training:
         exit_status: 0, or 128 + the signal that asked this process or another one to stop.
     """
 
-    def __init__(self, setup: Setup, stop: StopRequest) -> None:
+    def __init__(self, setup: Setup, stop: StopRequest, begin: Callable[[], None]) -> None:
         self.setup, self.config, self.spec, self.work_dir = setup, setup.config, setup.spec, setup.work_dir
         self.world = setup.world
         config = self.config
@@ -68,6 +72,7 @@ class Training:
         self.test_part = open_part(setup, training=False)
         self.compute = compute_for(setup, stop)
         self.stop, self.exit_status = stop, 0
+        stop.before_interrupting = self._end_loaders
         self.schedule = Schedule(config.base_lr, config.warm_up_epoch, config.step, config.lr_decay_rate)
         self.optimizer = make_optimizer(config.optimizer, setup.model.parameters(), config.base_lr,
                                         config.weight_decay, config.nesterov)
@@ -79,13 +84,14 @@ class Training:
         self.means = Means()
         self.best: dict[str, Any] = {"accuracy": 0.0, "epoch": 0, "step": 0}
         self.history: list[dict[str, Any]] = []
-        self._log_settings(resumed=state is not None)
         if state is not None:
             self._restore(state)
         else:
             if config.resume:
                 self.work_dir.log("No training state here yet: starting from the beginning.")
             self._restore_two_files()
+        begin()
+        self._log_settings(resumed=state is not None)
         self.writers = self._open_writers()
         self.record = Record(setup, "train", resumed=state is not None)
 
@@ -119,10 +125,15 @@ class Training:
         return self.exit_status != 0
 
     def close(self) -> None:
-        """Close the TensorBoard writers."""
+        """End the loader processes and close the TensorBoard writers."""
+        self._end_loaders()
         for writer in set(self.writers.values()):
             with suppress(OSError):  # on a full disk the run has ended with that error already
                 writer.close()
+
+    def _end_loaders(self) -> None:
+        for part in (self.train_part, self.test_part):
+            end_loader_processes(part.loader)
 
     def _train_epoch(self) -> dict[str, Any]:
         """Train the rest of the epoch; return its row of the history."""
@@ -232,6 +243,12 @@ class Training:
             evaluation = evaluate_part(self.setup, self.test_part, self.compute,
                                        Outputs(1, scores=True, lists_of=self.work_dir.path.resolve() / best_name,
                                                class_table=False, picture=True))
+            if not evaluation.complete:
+                self._asked_to_stop()
+                self.record.save()
+                log("Stopped by a signal while the best weights were tested again; the state is saved: --resume does "
+                    "the rest.")
+                return
             self._scalar("val", "acc", top_k_accuracy(evaluation.scores, evaluation.labels, 1), self.step)
             self._scalar("val", "loss", evaluation.loss, self.step)
         if not self.world.is_main:

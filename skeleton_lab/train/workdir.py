@@ -6,7 +6,7 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -45,6 +45,7 @@ class WorkDir:
         self.path = Path(path)
         self.log_to_file = log_to_file
         self._speaks = True
+        self._held: list[str] | None = None  # lines that wait to be written
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -58,7 +59,7 @@ class WorkDir:
     def silent(cls, path: str | Path) -> WorkDir:
         """Return the work directory as a process sees it that writes nothing: `log` does nothing, nothing is made."""
         work_dir = cls.__new__(cls)
-        work_dir.path, work_dir.log_to_file, work_dir._speaks = Path(path), False, False
+        work_dir.path, work_dir.log_to_file, work_dir._speaks, work_dir._held = Path(path), False, False, None
         return work_dir
 
     @contextmanager
@@ -87,12 +88,21 @@ class WorkDir:
         patterns = (STATE, PREVIOUS_STATE, BEST_WEIGHTS, weights_pattern)
         return any(next(self.path.glob(pattern), None) for pattern in patterns)
 
-    def clear_training(self, weights_patterns: tuple[str, ...], log_directory: str) -> None:
+    def clear_training(self, weights_patterns: Sequence[str], log_directory: str) -> None:
         """Delete what an earlier training left here, and nothing else."""
         for pattern in (*self._OWN_FILES, *weights_patterns):
             for path in self.path.glob(pattern):
                 path.unlink()
         shutil.rmtree(self.path / log_directory, ignore_errors=True)
+
+    def hold_log(self) -> None:
+        """From now on keep what `log` appends to `log.txt`: a run that is refused leaves the file as it is."""
+        self._held = []
+
+    def write_held_log(self) -> None:
+        """Append what was kept, and write at once again from now on."""
+        held, self._held = self._held or [], None
+        self._append("".join(held))
 
     def log(self, text: str, to_terminal: bool = True) -> None:
         """Print a line and append it to `log.txt` as `[ <ctime> ] <text>`.
@@ -102,12 +112,20 @@ class WorkDir:
         """
         if to_terminal and self._speaks:
             print(text, flush=True)
-        if self.log_to_file:
-            path = self.path / "log.txt"
-            try:
-                with open(path, "a", encoding="utf-8") as log:
-                    log.write(f"[ {time.asctime()} ] {text}\n")
-            except OSError as error:
-                reason = error.strerror if self.path.is_dir() else "the work directory is gone"
-                raise UserError(f"{path}: cannot write the log ({reason}); make room or mend the folder, then go on "
-                                "with --resume") from error
+        line = f"[ {time.asctime()} ] {text}\n"
+        if self._held is None:
+            self._append(line)
+        else:
+            self._held.append(line)
+
+    def _append(self, lines: str) -> None:
+        if not (self.log_to_file and lines):
+            return
+        path = self.path / "log.txt"
+        try:
+            with open(path, "a", encoding="utf-8") as log:
+                log.write(lines)
+        except OSError as error:
+            reason = error.strerror if self.path.is_dir() else "the work directory is gone"
+            raise UserError(f"{path}: cannot write the log ({reason}); make room or mend the folder, then go on with "
+                            "--resume") from error

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import torch
 
+from skeleton_lab.train.signals import StopRequest
 from tests.skeleton_lab.train.conftest import SHORT, TOY, assert_same_weights, run_here
 
 SLOW = ("--train-feeder-args", "clips=24,delay_s=0.02")  # an epoch of half a second and more
@@ -66,7 +70,7 @@ def test_killed_in_the_middle_of_an_epoch(untouched, tmp_path, workers):
     assert_same_run(untouched, tmp_path)
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
 def test_asked_to_stop_it_saves_within_the_epoch(untouched, tmp_path, number, status):
     process = start(tmp_path)
     wait_for(tmp_path, "Training epoch: 2", process)
@@ -114,3 +118,95 @@ def test_other_settings_are_refused(tmp_path):
     assert run_here(tmp_path, "--num-epoch", "1").returncode == 0
     done = run_here(tmp_path, "--resume", "--base-lr", "0.2")
     assert done.returncode == 2 and "base_lr: 0.1 before, 0.2 now" in done.stderr
+
+
+def test_a_refused_resumption_changes_no_file(untouched, tmp_path):
+    shutil.copytree(untouched, tmp_path / "work")
+    before = contents(tmp_path / "work")
+    for flags in (("--base-lr", "0.2"), ("--weights", "missing.pt"), ("--train-feeder-args", "clips=2"),
+                  ("--train-feeder-args", "clip=24"), ("--model", "toy_model.Modell")):
+        assert run_here(tmp_path / "work", *SLOW, "--resume", *flags).returncode == 2
+        assert contents(tmp_path / "work") == before
+
+
+@pytest.mark.parametrize("flags", [
+    ("--weights", "missing.pt"), ("--model", "toy_model.Modell"), ("--feeder", "toy_feeder.Feed"),
+    ("--test-feeder-args", "clip=24"), ("--batch-size", "7", "--forward-batch-size", "2"),
+    ("--model-args", "num_class=2")])
+def test_overwriting_with_a_mistake_deletes_nothing(untouched, tmp_path, flags):
+    shutil.copytree(untouched, tmp_path / "work")
+    before = contents(tmp_path / "work")
+    done = run_here(tmp_path / "work", *SLOW, "--overwrite", *flags)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
+    assert contents(tmp_path / "work") == before
+
+
+def test_weights_of_the_run_that_is_overwritten_can_start_the_new_one(untouched, tmp_path):
+    shutil.copytree(untouched, tmp_path / "work")
+    done = run_here(tmp_path / "work", *SLOW, "--overwrite", "--weights", str(tmp_path / "work" / "best.pt"))
+    assert done.returncode == 0, done.stderr
+    log = (tmp_path / "work" / "log.txt").read_text()
+    assert log.count("Load weights from") == 1 and log.count("Training epoch: 1\n") == 1
+
+
+def test_stopped_while_the_best_weights_are_tested_again(untouched, tmp_path):
+    flags = ("--feeder", "stopper.AtTheRetest", "--test-feeder-args", f"once={tmp_path / 'once'}",
+             "--train-feeder-args", f"once={tmp_path / 'once'}")
+    work_dir = tmp_path / "work"
+    done = run_here(work_dir, *flags)
+    assert done.returncode == 143, done
+    assert "Stopped by a signal while the best weights were tested again" in done.stdout
+    assert json.loads((work_dir / "run.json").read_text())["train"]["finished"] is None
+    assert not (work_dir / "epoch1_test_score.pkl").exists() and "Best accuracy" not in done.stdout
+    done = run_here(work_dir, *flags, "--resume")
+    assert done.returncode == 0 and "Best accuracy" in done.stdout
+    assert json.loads((work_dir / "run.json").read_text())["train"]["finished"]
+    assert {"epoch1_test_score.pkl", "confusion_matrix.png", "curves.png", "report.html"} <= {
+        path.name for path in work_dir.iterdir()}
+    assert_same_run(untouched, work_dir)
+
+
+def test_loader_processes_that_hang_do_not_hold_up_the_end(tmp_path):
+    process = start(tmp_path, "--num-worker", "2")
+    wait_for(tmp_path, "Training epoch: 2", process)
+    children = children_of(process.pid)
+    assert len(children) >= 2
+    for child in children:
+        os.kill(child, signal.SIGSTOP)
+    for number in (signal.SIGINT, signal.SIGINT, signal.SIGTERM):
+        process.send_signal(number)
+        time.sleep(0.5)
+    try:
+        process.wait(timeout=60)
+        assert process.returncode in (130, -signal.SIGTERM)
+        assert b"Traceback" not in process.stderr.read()
+        assert not [child for child in children if Path(f"/proc/{child}").exists()]
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def children_of(pid: int) -> list[int]:
+    """Return the processes that `pid` has started (Linux)."""
+    listed = Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(child) for child in listed.read_text().split()]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return what each file of a folder holds."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*"))
+            if path.is_file() and path.name != ".lock"}
+
+
+def test_a_hangup_that_is_ignored_stays_ignored():
+    """As under `nohup`."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with StopRequest() as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not stop and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert stop.exit_status == 143
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
