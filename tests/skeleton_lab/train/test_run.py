@@ -236,7 +236,7 @@ def test_weights_that_would_run_code_run_nothing(toy, tmp_path):
 
     torch.save({"fc.weight": Payload()}, tmp_path / "evil.pt")
     done = toy(tmp_path / "w", "--weights", str(tmp_path / "evil.pt"))
-    assert done.returncode == 2 and "not loaded" in done.stderr
+    assert done.returncode == 2 and "nothing was run" in done.stderr
     assert not (tmp_path / "was_run").exists()
 
 
