@@ -11,7 +11,6 @@ import copy
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import field, make_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +64,10 @@ def read_config(spec: TreeSpec, argv: Sequence[str] | None = None) -> Config:
 
 def _config_of(spec: TreeSpec, settings: dict[str, Any]) -> Config:
     """Return the settings as a `Config` that has the tree's own besides."""
-    own = [(flag.key, Any, field(default=None)) for flag in spec.flags]
-    return make_dataclass("Config", own, bases=(Config,))(**settings)
+    own = {flag.key: settings.pop(flag.key) for flag in spec.flags}
+    config = Config(**settings)
+    vars(config).update(own)
+    return config
 
 
 def default_settings(spec: TreeSpec) -> dict[str, Any]:
