@@ -17,10 +17,15 @@ help:  ## Show these targets
 
 setup: $(READY)  ## Make the virtual environment .venv with everything the lab and its tests need
 
+PIP := $(VENV)/bin/pip install --disable-pip-version-check
+
 $(READY): requirements.txt requirements-dev.txt constraints.txt
+	@echo "1/3 Python: the virtual environment $(VENV)"
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet torch -c constraints.txt
-	$(VENV)/bin/pip install --quiet -r requirements.txt -r requirements-dev.txt -c constraints.txt
+	@echo "2/3 PyTorch: some hundred megabytes to some gigabytes, the longest part"
+	$(PIP) torch -c constraints.txt
+	@echo "3/3 The other packages"
+	$(PIP) -r requirements.txt -r requirements-dev.txt -c constraints.txt
 	touch $@
 
 demo: $(READY)  ## Generate data, train CTR-GCN's joint and bone streams, test, ensemble
@@ -52,4 +57,4 @@ lint: $(READY)  ## Check style, and the engine's types
 	$(VENV)/bin/mypy
 
 clean:  ## Delete what `make demo` and `make setup` made
-	rm -rf demo $(VENV)
+	rm -rf demo demo-[0-9]* $(VENV)

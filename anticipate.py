@@ -30,6 +30,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
+from skeleton_lab.children import run_child
 from skeleton_lab.errors import UserError, run_command
 from skeleton_lab.files import replacing, write_text
 from skeleton_lab.shares import share_range
@@ -145,7 +146,7 @@ def test_at(share: float, run: Path, tree: Path, folder: Path, flags: Sequence[s
         command = [sys.executable, "main.py", "--config", run.resolve() / "config.yaml", "--phase", "test",
                    "--save-score", "true", "--weights", weights, *flags, "--observe", str(share), "--work-dir",
                    folder.resolve()]
-        done = subprocess.run(command, cwd=tree, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        done = run_child(command, cwd=tree, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     if done.returncode:
         complaint = (done.stderr.strip().splitlines() or ["no complaint"])[-1]
         raise UserError(f"{run}: the test on {100 * share:g} % of each clip failed (status {done.returncode}): "

@@ -3,22 +3,25 @@
 
     make demo          (or: python3 demo.py)
 
-Needs no download and no GPU; about 4 minutes on two cores. Everything lands in demo/ and is made anew each time. Not
-for judging the models: the data set is procedural, and small enough for a laptop.
+Needs no download and no GPU; about 4 minutes on two cores. Everything lands in demo/, or, where an earlier one is, in
+demo-2/ and so on. Not for judging the models: the data set is procedural, and small enough for a laptop.
 """
 
 import argparse
 import csv
+import itertools
 import os
 import shlex
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 ROOT = next(p for p in Path(__file__).resolve().parents if (p / "skeleton_lab").is_dir())
 sys.path.insert(0, str(ROOT))
 
+from skeleton_lab.children import child
 from skeleton_lab.errors import UserError, run_command
 
 TREE = ROOT / "CTR-GCN"
@@ -30,19 +33,19 @@ def main() -> int:
     if not TREE.is_dir():
         raise UserError(f"{TREE}: not here, and the demo trains CTR-GCN; run it in CTR-GCN's image or in a checkout")
     start = time.perf_counter()
-    out = args.output.resolve()
+    out = unused(args.output.resolve())
     kaggle, converted = str(out / "NTU60_CS.npz"), str(out / "NTU60_CS_ctrgcn.npz")
     run("Generate a data set: 10 actions, subjects of the test never seen in training",
-        "dataset_tools/make_synthetic_ntu60.py", "--output", kaggle, "--overwrite",
+        "dataset_tools/make_synthetic_ntu60.py", "--output", kaggle,
         "--train", str(args.train_clips), "--test", str(args.test_clips))
     run("Look into the archive", "dataset_tools/inspect_npz.py", "--path", kaggle)
     run("Convert it to the layout (N, C, T, V, M)",
-        "convert_ntu60_kaggle_to_ctrgcn.py", "--input", kaggle, "--output", converted, "--overwrite")
+        "convert_ntu60_kaggle_to_ctrgcn.py", "--input", kaggle, "--output", converted)
     options = {stream: f"{option},data_path={converted}" for stream, option in STREAMS.items()}
     common = {stream: ("--config", "config/demo/default.yaml", "--test-feeder-args", option)
               for stream, option in options.items()}
-    train_both({stream: (*common[stream], "--train-feeder-args", option, "--overwrite", "--num-epoch", str(args.epochs),
-                         "--work-dir", str(out / stream)) for stream, option in options.items()})
+    train_both({stream: (*common[stream], "--train-feeder-args", option, "--num-epoch", str(args.epochs), "--work-dir",
+                         str(out / stream)) for stream, option in options.items()})
     for stream in STREAMS:
         run(f"Test the best weights of the {stream} stream on unseen subjects", "main.py", *common[stream], "--phase",
             "test", "--weights", str(out / stream / "best.pt"), "--save-score", "true",
@@ -55,11 +58,26 @@ def main() -> int:
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, default=ROOT / "demo", help="folder for everything (default: demo)")
+    parser.add_argument("--output", type=Path, default=ROOT / "demo", metavar="DIR",
+                        help="folder for everything; one that holds something is left as it is (default: demo)")
     parser.add_argument("--train-clips", type=int, default=400, help="clips to train on (default: 400)")
     parser.add_argument("--test-clips", type=int, default=200, help="clips to test on (default: 200)")
     parser.add_argument("--epochs", type=int, default=5, help="epochs of each stream (default: 5)")
     return parser.parse_args()
+
+
+def unused(folder: Path) -> Path:
+    """Return a folder that nothing is in yet: `folder`, or its name with the first number that makes it one."""
+    try:
+        names = (folder.with_name(f"{folder.name}-{number}") for number in itertools.count(2))
+        free = next(path for path in itertools.chain([folder], names) if not path.exists() or not any(path.iterdir()))
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be the folder for everything ({error.strerror}); choose another with "
+                        "--output") from None
+    if free != folder:
+        print(f"{os.path.relpath(folder)} holds something already and stays as it is: this goes to "
+              f"{os.path.relpath(free)}")
+    return free
 
 
 def train_both(arguments: dict[str, tuple[str, ...]]) -> None:
@@ -69,17 +87,14 @@ def train_both(arguments: dict[str, tuple[str, ...]]) -> None:
     """
     shown, *quiet = arguments
     one_core = {**os.environ, "OMP_NUM_THREADS": "1"}
-    others = [subprocess.Popen([sys.executable, "main.py", *arguments[stream]], cwd=TREE, env=one_core,
-                               stdout=subprocess.DEVNULL) for stream in quiet]
-    try:
+    with ExitStack() as stack:
+        others = [stack.enter_context(child([sys.executable, "main.py", *arguments[stream]], cwd=TREE, env=one_core,
+                                            stdout=subprocess.DEVNULL)) for stream in quiet]
         run(f"Train the {shown} stream, and beside it, unseen, the {', '.join(quiet)} stream", "main.py",
             *arguments[shown], folder=TREE, environment=one_core)
         for other in others:
             if other.wait():
                 sys.exit(other.returncode)
-    finally:
-        for other in others:
-            other.terminate()
 
 
 def run(title: str, script: str, *arguments: str, folder: Path = ROOT,
@@ -91,11 +106,11 @@ def run(title: str, script: str, *arguments: str, folder: Path = ROOT,
     place = "" if folder == ROOT else f"cd {folder.name} && "
     print(f"\n=== {title}\n$ {place}python3 {script} {shlex.join(arguments)}", flush=True)
     lines = []
-    command = [sys.executable, script, *arguments]
-    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True, env=environment) as process:
+    with child([sys.executable, script, *arguments], cwd=folder, stdout=subprocess.PIPE, env=environment) as process:
         for line in process.stdout:
             print(line, end="", flush=True)
             lines.append(line)
+        process.wait()
     if process.returncode:
         sys.exit(process.returncode)
     return "".join(lines)

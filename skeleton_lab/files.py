@@ -14,6 +14,7 @@ from pathlib import Path
 from skeleton_lab.errors import UserError
 
 _PART = re.compile(r"\..+\.(\d+)\.part")  # how `replacing` names its temporary files; the number is the process's
+_ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 _FRESH_S = 60  # a file that young may be another container's, whose processes have numbers of their own
 _swept: set[Path] = set()
 
@@ -25,8 +26,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
     The target is never seen half-written: on any exception the temporary file is removed and an
     existing target stays as it was. A symbolic link at `path` is followed, not replaced. Missing
     parent folders are made. The data is flushed to disk before the move, so that a power cut leaves
-    the old file or the new one. SIGTERM ends the block like an exception; what SIGKILL leaves is swept
-    by the next process that writes to the folder.
+    the old file or the new one. SIGTERM and SIGHUP end the block like an exception; what SIGKILL leaves
+    is swept by the next process that writes to the folder.
 
     Raises:
         UserError: the folder cannot be made or written to, or the disk is full.
@@ -36,7 +37,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         _sweep_once(target.parent)
-        with _ended_by_sigterm():
+        with ended_by_signals():
             yield temporary
         with open(temporary, "rb+") as written:
             os.fsync(written.fileno())
@@ -79,21 +80,25 @@ def _sweep(paths: Iterable[Path], min_age_s: float) -> list[Path]:
 
 
 @contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM raise SystemExit within the block, unless somebody handles it already or this is another thread."""
-    handled = signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
-    if handled or threading.current_thread() is not threading.main_thread():
-        yield
-        return
+def ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP raise SystemExit within the block, so that it ends in order.
+
+    Those that somebody handles or ignores already stay as they are, and all do in another thread than the main one.
+    """
+    ours = [number for number in _ENDING if signal.getsignal(number) is signal.SIG_DFL]
+    if threading.current_thread() is not threading.main_thread():
+        ours = []
 
     def end(number: int, frame: object) -> None:
         raise SystemExit(128 + number)  # as shells report it
 
-    signal.signal(signal.SIGTERM, end)
+    for number in ours:
+        signal.signal(number, end)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _runs(process: int) -> bool:

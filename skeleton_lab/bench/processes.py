@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from skeleton_lab.bench.job import Job
+from skeleton_lab.children import run_child
 
 ROOT = Path(__file__).absolute().parents[2]  # not resolved: a linked engine serves the trees beside the link
 
@@ -20,8 +21,8 @@ def run_job(job: Job, root: Path = ROOT) -> dict[str, Any]:
     # The tree comes first on the import path as the working directory, the engine after it.
     path = os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH"))))
     command = [sys.executable, "-m", "skeleton_lab.bench", job.to_json()]
-    child = subprocess.run(command, cwd=root / job.recipe.tree, env={**os.environ, "PYTHONPATH": path},
-                           capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    child = run_child(command, cwd=root / job.recipe.tree, env={**os.environ, "PYTHONPATH": path},
+                      stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     if child.returncode < 0:
         name = signal.Signals(-child.returncode).name
         hint = "; the system may have run out of memory" if name == "SIGKILL" else ""
