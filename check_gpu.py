@@ -157,8 +157,7 @@ def diagnose(torch: dict[str, Any], machine: dict[str, Any]) -> tuple[str, str] 
     if hidden is not None and hidden.strip() in ("", "-1"):
         return (f"CUDA_VISIBLE_DEVICES={hidden!r} hides every GPU", "unset CUDA_VISIBLE_DEVICES")
     if torch["built_for_cuda"] is None and torch["built_for_hip"] is None:
-        return ("this PyTorch is a CPU build: it cannot use a GPU, whatever the machine has",
-                f"{sys.executable} -m pip install --force-reinstall torch   (choose a CUDA build)")
+        return _diagnose_cpu_build(machine)
     return _diagnose_driver(torch, machine)
 
 
@@ -177,6 +176,13 @@ def _diagnose_devices(torch: dict[str, Any]) -> tuple[str, str] | None:
     return (f"the card answers with an error ({first['error']})", "nvidia-smi   (then reboot if it shows a fault)")
 
 
+def _diagnose_cpu_build(machine: dict[str, Any]) -> tuple[str, str]:
+    cause = "this PyTorch is a CPU build: it cannot use a GPU, whatever the machine has"
+    remedy = f"{sys.executable} -m pip install --force-reinstall torch   (choose a CUDA build)"
+    missing = _diagnose_missing(machine)
+    return (f"{missing[0]}; and {cause}", f"first {missing[1]}; then {remedy}") if missing else (cause, remedy)
+
+
 def _diagnose_driver(torch: dict[str, Any], machine: dict[str, Any]) -> tuple[str, str]:
     message = torch["error"] or ""
     if "too old" in message or "insufficient" in message or _older(machine["driver_supports_cuda"],
@@ -185,6 +191,13 @@ def _diagnose_driver(torch: dict[str, Any], machine: dict[str, Any]) -> tuple[st
         return (f"the driver ({machine['driver'] or 'version unknown'}, up to CUDA {supports}) is too old for this "
                 f"PyTorch, built for CUDA {torch['built_for_cuda']}",
                 "update the NVIDIA driver on the host, or install a PyTorch built for an older CUDA")
+    return _diagnose_missing(machine) or (
+        f"CUDA does not start ({message or 'no message'})",
+        "nvidia-smi   (after a suspend: sudo rmmod nvidia_uvm && sudo modprobe nvidia_uvm)")
+
+
+def _diagnose_missing(machine: dict[str, Any]) -> tuple[str, str] | None:
+    """Return what this machine lacks that any PyTorch needs, and what to try; None where nothing does."""
     if machine["driver"] is None and not machine["device_files"]:
         if machine["container"]:
             return ("this container was started without its GPUs, or its host has no driver or no NVIDIA Container "
@@ -195,8 +208,7 @@ def _diagnose_driver(torch: dict[str, Any], machine: dict[str, Any]) -> tuple[st
     if not machine["device_files"]:
         return ("the driver is there but no /dev/nvidia* is: its modules are not loaded, or the container lacks them",
                 "sudo nvidia-modprobe -u -c=0   (in a container: docker run --gpus all ...)")
-    return (f"CUDA does not start ({message or 'no message'})",
-            "nvidia-smi   (after a suspend: sudo rmmod nvidia_uvm && sudo modprobe nvidia_uvm)")
+    return None
 
 
 def _older(supported: str | None, needed: str | None) -> bool:

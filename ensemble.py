@@ -30,7 +30,7 @@ from skeleton_lab.files import write_text
 from skeleton_lab.metrics import top_k_accuracy
 from skeleton_lab.pickles import dump_plain_pickle
 from skeleton_lab.streams.fuse import Stream, fuse, read_stream, truth_of
-from skeleton_lab.streams.search import best_of, class_gains, search_weights, split_in_halves, take
+from skeleton_lab.streams.search import best_of, class_gains, sample_losses, search_weights, split_in_halves, take
 
 
 def main() -> None:
@@ -43,7 +43,7 @@ def main() -> None:
         print("Weights searched on --search-scores; all that follows is of --scores, which took no part in it.")
     elif args.search:
         search, reported = split_in_halves(truth, args.seed)
-        weights = search_weights(take(streams, search), truth[search])
+        weights = choose(take(streams, search), truth[search])
         print(f"Weights searched on {len(search)} of the {len(truth)} samples, a random half of each class (--seed "
               f"{args.seed}); all that follows is of the other {len(reported)}.")
         streams, truth = take(streams, reported), truth[reported]
@@ -109,12 +109,22 @@ def search_elsewhere(args: argparse.Namespace, streams: list[Stream]) -> list[fl
         raise UserError(f"{others[0].path}: {others[0].scores.shape[1]} classes, but {streams[0].path} has "
                         f"{streams[0].scores.shape[1]}; give the same streams")
     labels = read_truth(args.search_labels, args.search_scores, others[0].names)
-    return search_weights(others, truth_of(others, labels))
+    return choose(others, truth_of(others, labels))
+
+
+def choose(streams: list[Stream], truth: NDArray[np.int64]) -> list[float]:
+    """Return the weights found on these samples; print what they and equal ones come to there."""
+    weights = search_weights(streams, truth)
+    for name, each in (("all alike", [1 / len(streams)] * len(streams)), ("chosen", weights)):
+        fused = fuse(streams, each)
+        print(f"searched on, {name:9}  weights {' '.join(f'{weight:.3g}' for weight in each)}  loss "
+              f"{sample_losses(fused, truth).mean():.4f}  top-1 {100 * top_k_accuracy(fused, truth, 1):.2f}%")
+    return weights
 
 
 def print_table(streams: list[Stream], weights: Sequence[float], fused: NDArray[np.float32],
                 truth: NDArray[np.int64]) -> None:
-    """Print top-1 and top-5 of each stream, of the plain sum where the weights differ, and of the ensemble."""
+    """Print top-1 and top-5 of each stream, of the plain sum, and of the ensemble."""
     widest = max(len("all alike"), *(len(stream.name) for stream in streams))
     print(f"{'':{widest}}  {'weight':>6}  {'top-1':>8}  {'top-5':>8}")
 
@@ -124,8 +134,8 @@ def print_table(streams: list[Stream], weights: Sequence[float], fused: NDArray[
 
     classes = dict(zip(streams[0].names, truth.tolist(), strict=True))
     for stream, weight in zip(streams, weights, strict=True):
-        row(stream.name, f"{weight:g}", stream.scores, np.array([classes[name] for name in stream.names]))
-    if len(set(weights)) > 1:
+        row(stream.name, f"{weight:.3g}", stream.scores, np.array([classes[name] for name in stream.names]))
+    if len(streams) > 1:
         row("all alike", "", fuse(streams, [1.0] * len(streams)), truth)
     row("ensemble", "", fused, truth)
     for k in (1, 5):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import combinations, pairwise
 
@@ -14,6 +14,7 @@ from skeleton_lab.metrics import top_k_accuracy
 from skeleton_lab.streams.fuse import Stream, align, fuse
 
 STEPS = 10  # weights are tenths
+_ERRORS = 2  # standard errors that chance explains
 _MOST_COMBINED = 4  # streams of which every combination is tried; of more, one weight at a time is improved
 
 
@@ -40,19 +41,53 @@ def take(streams: Sequence[Stream], places: NDArray[np.int64]) -> list[Stream]:
 
 
 def search_weights(streams: Sequence[Stream], truth: NDArray[np.int64]) -> list[float]:
-    """Return the weights, tenths that add up to 1, of the highest top-1 accuracy; of equal ones the lowest loss.
+    """Return weights that add up to 1: all alike, unless others are better by more than chance explains.
 
-    The loss is the mean cross-entropy of the weighted sum of logits.
+    Tried are all tenths; of more than four streams one weight at a time, as long as that helps. The measure is the
+    loss, the mean cross-entropy of the weighted sum of logits, which changes with every sample, where accuracy jumps
+    with a few. Taken are those nearest to all alike of which the loss exceeds the least by at most two standard errors
+    of that difference (after the rule of one such: Breiman et al., Classification and Regression Trees, 1984).
     """
     aligned = align(streams)
-    if len(aligned) <= _MOST_COMBINED:
-        return list(max(_shares(len(aligned)), key=lambda weights: _quality(aligned, list(weights), truth)))
-    best: tuple[float, ...] = tuple(1 / len(aligned) for _ in aligned)
+    alike = tuple(1 / len(aligned) for _ in aligned)
+    known: dict[tuple[float, ...], NDArray[np.float64]] = {}
+
+    def losses(weights: tuple[float, ...]) -> NDArray[np.float64]:
+        if weights not in known:
+            known[weights] = sample_losses(fuse(aligned, weights), truth)
+        return known[weights]
+
+    tried = [alike, *_shares(len(aligned))] if len(aligned) <= _MOST_COMBINED else _path(alike, losses)
+    best = min(tried, key=lambda weights: losses(weights).mean())
+    for weights in sorted(tried, key=lambda weights: (_distance(weights, alike), losses(weights).mean())):
+        excess = losses(weights) - losses(best)
+        if excess.mean() <= _ERRORS * excess.std() / np.sqrt(len(truth)):
+            return list(weights)
+    return list(best)
+
+
+def sample_losses(logits: NDArray[np.float32], truth: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the cross-entropy (N,) of logits (N, classes) for the classes `truth` (N,)."""
+    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
+    return np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(truth)), truth]
+
+
+def _path(alike: tuple[float, ...],
+          losses: Callable[[tuple[float, ...]], NDArray[np.float64]]) -> list[tuple[float, ...]]:
+    """Return all weights met on the way from `alike` to a least loss, and those straight between the two."""
+    met, best = [alike], alike
     while True:
-        better = max([best, *_neighbours(best)], key=lambda weights: _quality(aligned, list(weights), truth))
+        around = list(_neighbours(best))
+        met += around
+        better = min([best, *around], key=lambda weights: losses(weights).mean())
         if better == best:
-            return list(best)
+            straight = [np.array(alike) + step / STEPS * (np.array(best) - alike) for step in range(1, STEPS)]
+            return met + [tuple(weights.tolist()) for weights in straight]
         best = better
+
+
+def _distance(weights: tuple[float, ...], others: tuple[float, ...]) -> float:
+    return round(float(np.square(np.subtract(weights, others)).sum()), 9)
 
 
 def class_gains(truth: NDArray[np.int64], best_stream: NDArray[np.float32],
@@ -69,13 +104,6 @@ def class_gains(truth: NDArray[np.int64], best_stream: NDArray[np.float32],
 def best_of(streams: Sequence[Stream], truth: NDArray[np.int64]) -> Stream:
     """Return the aligned stream of the highest top-1 accuracy, the first of several."""
     return max(align(streams), key=lambda stream: top_k_accuracy(stream.scores, truth, 1))
-
-
-def _quality(aligned: Sequence[Stream], weights: Sequence[float], truth: NDArray[np.int64]) -> tuple[float, float]:
-    fused = fuse(aligned, weights)
-    fused = fused - fused.max(axis=1, keepdims=True)
-    losses = np.log(np.exp(fused).sum(axis=1)) - fused[np.arange(len(truth)), truth]
-    return top_k_accuracy(fused, truth, 1), -float(losses.mean())
 
 
 def _shares(count: int) -> Iterator[tuple[float, ...]]:

@@ -100,7 +100,11 @@ def cause(torch: dict | None = None, **machine) -> str:
 
 def test_each_cause_has_its_own_diagnosis():
     nothing = {"driver": None, "driver_supports_cuda": None, "device_files": False}
-    assert "CPU build" in cause({"built_for_cuda": None})
+    assert cause({"built_for_cuda": None}).startswith("this PyTorch is a CPU build")
+    for lacking, said in (({"card_on_bus": True}, "no NVIDIA driver is loaded; and this PyTorch is a CPU build"),
+                          ({"card_on_bus": False}, "this machine has no NVIDIA card"), ({"container": True}, "GPUs")):
+        both = cause({"built_for_cuda": None}, **nothing, **lacking)
+        assert said in both and "CPU build" in both and " | first " in both and "; then " in both
     assert "CUDA_VISIBLE_DEVICES" in cause(cuda_visible_devices="")
     assert "--gpus all" in cause(container=True, **nothing)
     assert "no NVIDIA card" in cause(card_on_bus=False, **nothing)

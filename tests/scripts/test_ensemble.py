@@ -103,6 +103,10 @@ def test_a_search_reports_the_half_it_did_not_see(run_script, place, tmp_path):
     assert top1(done.stdout) == pytest.approx(100 * hits, abs=1e-3)
     weights = re.findall(r"^(joint|noise) +([\d.]+) ", done.stdout, re.M)
     assert float(dict(weights)["joint"]) > float(dict(weights)["noise"])
+    printed = re.findall(r"^searched on, (all alike|chosen) +weights ([\d. ]+)  loss (\d\.\d{4})  top-1 \d+",
+                         done.stdout, re.M)
+    assert [name for name, *_ in printed] == ["all alike", "chosen"] and printed[0][1] == "0.5 0.5"
+    assert float(printed[1][2]) < float(printed[0][2]) and re.search(r"^all alike +\d", done.stdout, re.M)
 
 
 def test_a_search_on_other_data(run_script, place, tmp_path):
