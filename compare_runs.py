@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT))
 
 from skeleton_lab.class_names import BY_DATA_SET, class_names
 from skeleton_lab.errors import UserError, run_command
-from skeleton_lab.report.comparison import figures, labels_of, write_comparison
+from skeleton_lab.report.comparison import figures, labels_of, test_set_warnings, write_comparison
 from skeleton_lab.report.recipe import differences
 from skeleton_lab.report.results import read_run
 
@@ -31,6 +31,8 @@ def main() -> None:
     classes = max((len(run.counts) for run in runs if run.counts is not None), default=0)
     names = class_names(args.class_names, classes, 0) if args.class_names else None
     print_table(figures(runs, labels))
+    for line in test_set_warnings(runs, labels):
+        print(f"warning: {line}")
     differing = differences([run.settings for run in runs])
     print("\nThe same settings." if not differing else "")
     if differing:

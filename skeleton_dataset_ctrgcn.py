@@ -16,7 +16,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(next(p for p in Path(__file__).resolve().parents if (p / "skeleton_lab").is_dir())))
+ROOT = next(p for p in Path(__file__).resolve().parents if (p / "skeleton_lab").is_dir())
+sys.path.insert(0, str(ROOT))
 
 import numpy as np
 import torch
@@ -86,7 +87,7 @@ def check_loader(loader: DataLoader, num_batches: int) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--npz-path", type=Path, default=Path("/workspace/CTR-GCN/data/ntu/NTU60_CS_ctrgcn.npz"),
+    parser.add_argument("--npz-path", type=Path, default=ROOT / "CTR-GCN/data/ntu/NTU60_CS_ctrgcn.npz",
                         help="archive in either layout (default: %(default)s)")
     parser.add_argument("--split", choices=("train", "test"), default="train", help="default: %(default)s")
     parser.add_argument("--one-person", action="store_true", help="drop the second body")

@@ -11,14 +11,15 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(next(p for p in Path(__file__).resolve().parents if (p / "skeleton_lab").is_dir())))
+ROOT = next(p for p in Path(__file__).resolve().parents if (p / "skeleton_lab").is_dir())
+sys.path.insert(0, str(ROOT))
 
 from skeleton_dataset_ctrgcn import SkeletonDataset
 from skeleton_lab.errors import run_command
 from skeleton_lab.toys import training
 from skeleton_lab.toys.models import SkeletonGCN
 
-DEFAULTS = training.Options(npz_path=Path("/workspace/CTR-GCN/data/ntu/NTU60_CS_ctrgcn.npz"), epochs=5, batch_size=32,
+DEFAULTS = training.Options(npz_path=ROOT / "CTR-GCN/data/ntu/NTU60_CS_ctrgcn.npz", epochs=5, batch_size=32,
                             device=0, num_frames=64, lr=5e-3)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -56,7 +57,8 @@ def write_comparison(runs: Sequence[Run], folder: Path, names: Sequence[str] | N
     parts = [
         element("h1", f"{len(runs)} runs compared"),
         element("p", " · ".join(labels), class_="soft"),
-        section("Results", figures_table(runs, labels), note="Differences are from the first run. The best epoch is "
+        section("Results", *(element("p", line, class_="minus") for line in test_set_warnings(runs, labels)),
+                figures_table(runs, labels), note="Differences are from the first run. The best epoch is "
                 "picked on the test split; prefer the last one where that matters. Speed and time compare only where "
                 "the machines were alike and idle."),
         _curves(runs, labels),
@@ -83,6 +85,44 @@ def figures(runs: Sequence[Run], labels: Sequence[str]) -> list[tuple[str, ...]]
                      _form(clips_per_s(run), lambda x: f"{x:.4g}"), _form(peak_mib(run), lambda x: f"{x:,.0f}"),
                      duration(epoch_s(run)) or "–", duration(total_s(run)) or "–"))
     return rows
+
+
+def test_set_warnings(runs: Sequence[Run], labels: Sequence[str]) -> list[str]:
+    """Return a line for each run that was not, or may not have been, tested on the clips of the first one."""
+    lines = []
+    first, first_label = runs[0], labels[0]
+    for run, label in zip(runs[1:], labels[1:], strict=True):
+        files = [_test_file(each) for each in (first, run)]
+        if _differ(first, run):
+            sizes = [f"{int(_support(each).sum()):,} clips of {files[place] or 'an unknown file'}"
+                     for place, each in enumerate((first, run))]
+            lines.append(f"Not the same test set: {first_label} was tested on {sizes[0]}, {label} on {sizes[1]}; their "
+                         "accuracies do not compare.")
+        elif None not in files and files[0] != files[1]:
+            lines.append(f"Perhaps not the same test set: {first_label} was tested on {files[0]}, {label} on "
+                         f"{files[1]}; if these hold different clips, their accuracies do not compare.")
+    return lines
+
+
+def _differ(first: Run, second: Run) -> bool:
+    """Whether what is known of two runs shows that they were tested on different clips."""
+    if first.predictions and second.predictions:
+        known = [dict(zip(run.predictions.names, run.predictions.true.tolist(), strict=True))
+                 for run in (first, second) if run.predictions]
+        numbered = any(name.isdecimal() for names in known for name in names)  # a list without names: order is all
+        if not numbered:
+            return known[0] != known[1]
+    if first.counts is None or second.counts is None:
+        return False
+    return not np.array_equal(np.trim_zeros(_support(first), "b"), np.trim_zeros(_support(second), "b"))
+
+
+def _test_file(run: Run) -> str | None:
+    """Return the file of a run's test clips, or, where it has one of its own, of their labels, which streams share."""
+    options = run.settings.get("test_feeder_args")
+    options = options if isinstance(options, dict) else {}
+    path = options.get("label_path") or options.get("data_path")
+    return os.path.realpath(os.path.join(str(run.record.get("tree") or ""), str(path))) if path else None
 
 
 def figures_table(runs: Sequence[Run], labels: Sequence[str]) -> Element:

@@ -1,8 +1,9 @@
-"""MS-G3D's twenty configurations: the published values, keys that exist, dotted paths that lead somewhere."""
+"""MS-G3D's configurations: the published values of twenty, keys that exist, dotted paths that lead somewhere."""
 
 from __future__ import annotations
 
 import pytest
+import torch
 import yaml
 
 from tests.trees import ROOT
@@ -52,9 +53,20 @@ def expected(folder, phase, stream):
 FILES = [(folder, phase, stream) for folder in PUBLISHED for phase in ("train", "test") for stream in STREAMS]
 
 
-def test_there_are_these_twenty_files_and_no_others():
+def test_there_are_these_files_and_no_others():
     found = {str(path.relative_to(CONFIG)) for path in CONFIG.rglob("*") if path.is_file()}
-    assert found == {f"{folder}/{phase}_{stream}.yaml" for folder, phase, stream in FILES} and len(found) == 20
+    assert len(found) == 21
+    assert found == {"demo/default.yaml", *(f"{folder}/{phase}_{stream}.yaml" for folder, phase, stream in FILES)}
+
+
+def test_the_demo_s_config_is_of_the_generated_data(tree):
+    config = yaml.safe_load((CONFIG / "demo" / "default.yaml").read_text())
+    assert config["model_args"]["num_class"] == 10 and tree.load(config["feeder"]).__name__ == "Feeder"
+    for part, name in (("train", "train"), ("test", "val")):  # the converter's names
+        assert config[f"{part}_feeder_args"] == {"data_path": f"../demo/msg3d/{name}_data_joint.npy",
+                                                 "label_path": f"../demo/msg3d/{name}_label.pkl"}
+    model = tree.load(config["model"])(**config["model_args"])
+    assert model(torch.zeros(1, 3, 16, 25, 2)).shape == (1, 10)
 
 
 @pytest.mark.parametrize(("folder", "phase", "stream"), FILES)

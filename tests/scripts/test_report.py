@@ -121,7 +121,24 @@ def test_runs_on_other_clips_are_compared_without_their_classes(two_runs, run_sc
     done = run_script(ROOT / "compare_runs.py", "first", "second", "--output", "out", cwd=two_runs)
     assert done.returncode == 0, done.stderr
     assert not (two_runs / "out" / "classes.csv").exists()
-    assert "not on the same test clips" in (two_runs / "out" / "comparison.html").read_text()
+    page = (two_runs / "out" / "comparison.html").read_text()
+    assert "not on the same test clips" in page
+    said = ("Not the same test set: first was tested on 10 clips of an unknown file, second on 8 clips of an unknown "
+            "file")
+    assert f"warning: {said}; their accuracies do not compare." in done.stdout and said in page
+
+
+def test_other_clips_of_as_many_classes_are_told_and_so_are_other_files(two_runs, tmp_path, run_script):
+    make_run(tmp_path / "third", test_feeder_args={"data_path": "a.npz", "bone": False})
+    make_run(tmp_path / "fourth", test_feeder_args={"data_path": "a.npz", "bone": True})
+    make_run(tmp_path / "fifth", test_feeder_args={"data_path": "b.npz"})
+    names = two_runs / "second" / "predictions.csv"
+    names.write_text(names.read_text().replace("clip_", "other_"))
+    done = run_script(ROOT / "compare_runs.py", "third", "first", "second", "fourth", "fifth", cwd=two_runs)
+    assert done.returncode == 0, done.stderr
+    told = [line for line in done.stdout.splitlines() if line.startswith("warning: ")]
+    assert len(told) == 2 and "Not the same test set: third was tested on 10 clips of /nowhere/a.npz, second" in told[0]
+    assert "Perhaps not the same test set: third was tested on /nowhere/a.npz, fifth on /nowhere/b.npz" in told[1]
 
 
 @pytest.mark.parametrize(("words", "complaint"), [

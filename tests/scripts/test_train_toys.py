@@ -21,6 +21,14 @@ def archives(tmp_path_factory):
     return write_pair(tmp_path_factory.mktemp("archives"), num_train=96, num_test=32)
 
 
+def test_the_default_file_is_the_checkout_s():
+    import train_npz_mlp
+    import train_skeleton_gcn
+
+    assert train_npz_mlp.DEFAULTS.npz_path == ROOT / "CTR-GCN/data/ntu/NTU60_CS.npz"  # in an image, /workspace/CTR-GCN
+    assert train_skeleton_gcn.DEFAULTS.npz_path == ROOT / "CTR-GCN/data/ntu/NTU60_CS_ctrgcn.npz"
+
+
 def read_top1(stdout: str) -> float:
     return float(re.search(r"test top-1 ([\d.]+)%", stdout).group(1))
 
