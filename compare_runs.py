@@ -17,11 +17,14 @@ from pathlib import Path
 ROOT = next(p for p in Path(__file__).resolve().parents if (p / "skeleton_lab").is_dir())
 sys.path.insert(0, str(ROOT))
 
-from skeleton_lab.class_names import BY_DATA_SET, class_names
+from skeleton_lab.class_names import BY_DATA_SET, read_class_names
+from skeleton_lab.data.generate.synthetic_actions import CLASS_NAMES as SYNTHETIC
 from skeleton_lab.errors import UserError, run_command
 from skeleton_lab.report.comparison import figures, labels_of, test_set_warnings, write_comparison
 from skeleton_lab.report.recipe import differences
 from skeleton_lab.report.results import read_run
+
+CLASS_NAMES = {**BY_DATA_SET, "synthetic": SYNTHETIC}
 
 
 def main() -> None:
@@ -29,7 +32,7 @@ def main() -> None:
     runs = [read_run(path) for path in args.work_dirs]
     labels = labels_of(runs)
     classes = max((len(run.counts) for run in runs if run.counts is not None), default=0)
-    names = class_names(args.class_names, classes, 0) if args.class_names else None
+    names = read_class_names(args.class_names, classes, CLASS_NAMES) if args.class_names else None
     print_table(figures(runs, labels))
     for line in test_set_warnings(runs, labels):
         print(f"warning: {line}")
@@ -46,8 +49,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--output", type=Path, default=Path("comparison"), metavar="DIR",
                         help="folder of the three files; those of an earlier comparison are replaced (default: "
                              "%(default)s)")
-    parser.add_argument("--class-names", metavar="NAMES", help=f"{', '.join(BY_DATA_SET)}, or a text file with one "
-                        "name a line (default: as the numbers of classes and joints suggest)")
+    parser.add_argument("--class-names", metavar="NAMES", help=f"{', '.join(CLASS_NAMES)}, or a text file with one "
+                        "name a line (default: as the first run recorded)")
     args = parser.parse_args()
     if len(args.work_dirs) < 2:
         raise UserError("give two work directories or more; of a single one, report.py writes the report")

@@ -20,26 +20,31 @@ from pathlib import Path
 ROOT = next(folder for folder in Path(__file__).resolve().parents if (folder / "skeleton_lab").is_dir())
 sys.path.insert(0, str(ROOT))
 
-from skeleton_lab.class_names import BY_DATA_SET, class_names
+from skeleton_lab.class_names import BY_DATA_SET, filled, read_class_names
+from skeleton_lab.data.formats.face import Wanted
+from skeleton_lab.data.formats.registry import KINDS, files_of
+from skeleton_lab.data.generate.synthetic_actions import CLASS_NAMES as SYNTHETIC
 from skeleton_lab.errors import UserError, run_command
 from skeleton_lab.files import replacing
 from skeleton_lab.imports import load_object
 from skeleton_lab.predict import results
 from skeleton_lab.predict.predictor import Prediction, Predictor, cut
-from skeleton_lab.predict.recordings import KINDS, SUFFIXES, Choice, Take, open_takes
+from skeleton_lab.predict.recordings import Take, open_takes
 from skeleton_lab.predict.staging import StageOptions, stage_for
 from skeleton_lab.skeletons import Skeleton
 from skeleton_lab.train.trained import add_options, open_chosen, pick_device
 
 GIF_FRAMES = 60
+CLASS_NAMES = {**BY_DATA_SET, "synthetic": SYNTHETIC}
 
 
 def main() -> None:
     options = read_options()
     trained = open_chosen(options)
     stage = stage_for(trained, StageOptions(options.twin, options.frames, options.from_archive))
-    choice = Choice(options.split, options.index, read_skeleton(options.skeleton), bool(options.window_frames))
-    takes = [take for path in expand(options.paths) for take in open_takes(path, choice)]
+    wanted = Wanted(options.split, options.index, read_skeleton(options.skeleton), trained.skeleton,
+                    long=bool(options.window_frames))
+    takes = [take for path in options.paths for file in files_of(path) for take in open_takes(file, wanted)]
     if options.gif and len(takes) != 1:
         raise UserError(f"--gif: draws one recording, and {len(takes)} are given; give one, or choose with --index")
     predictor = Predictor(trained, stage, pick_device(options.device), options.batch_size)
@@ -50,7 +55,8 @@ def main() -> None:
         groups = [[prediction] for prediction in predictor.predict(takes)]
     every = [prediction for group in groups for prediction in group]
     num_classes = next((len(found.logits) for found in every if found.logits is not None), trained.num_classes)
-    names = class_names(options.class_names, num_classes, takes[0].skeleton.num_joints)
+    names = read_class_names(options.class_names, num_classes, CLASS_NAMES) if options.class_names \
+        else filled(trained.class_names, num_classes)
     wording = results.Wording(names, min(options.top_k, num_classes), options.fps)
     if options.gif:
         draw(options.gif, takes[0], groups[0], wording)
@@ -67,12 +73,12 @@ def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("paths", type=Path, nargs="+", metavar="FILE", help=f"{KINDS}; a folder: all of them in it")
     add_options(parser)
-    parser.add_argument("--split", default="test", help="which part of an .npz: train or test (default: %(default)s)")
+    parser.add_argument("--split", help="which part of an .npz: train or test (default: test, or the only one)")
     parser.add_argument("--index", type=indices, metavar="N,N-N",
                         help="which clips of an .npz or .npy, from 0, such as 3 or 0-49,60 (default: all)")
     parser.add_argument("--top-k", type=positive, default=3, metavar="K", help="labels to show (default: %(default)s)")
-    parser.add_argument("--class-names", metavar="NAMES", help=f"{', '.join(BY_DATA_SET)}, or a text file with one "
-                        "name a line (default: by the number of classes and joints)")
+    parser.add_argument("--class-names", metavar="NAMES", help=f"{', '.join(CLASS_NAMES)}, or a text file with one "
+                        "name a line (default: as the run recorded)")
     parser.add_argument("--json", action="store_true", help="print JSON, logits included, instead of text")
     parser.add_argument("--gif", type=Path, metavar="FILE", help="draw the one recording given, with its label")
     parser.add_argument("--window-frames", type=positive, metavar="W", help="predict windows of a long recording, each "
@@ -83,8 +89,8 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--device", default="auto", help="auto, cpu or a GPU's index (default: %(default)s)")
     parser.add_argument("--batch-size", type=positive, default=16, metavar="N",
                         help="clips of a forward pass (default: %(default)s)")
-    parser.add_argument("--skeleton", metavar="PATH", help="dotted path of the skeleton of an archive's clips, where "
-                        "the number of joints does not tell it: skeleton_lab.own_skeletons.UTD_MHAD_20")
+    parser.add_argument("--skeleton", metavar="PATH", help="dotted path of the recordings' skeleton, where the file "
+                        "does not tell it: skeleton_lab.own_skeletons.UTD_MHAD_20 (default: the run's own)")
     made = parser.add_argument_group("how the training data were made, where that cannot be seen from the run")
     made.add_argument("--twin", action=argparse.BooleanOptionalAction, help="a single person stands for the second "
                       "body too, as in NTU-120's archives (default: with 120 classes)")
@@ -137,17 +143,6 @@ def read_skeleton(dotted: str | None) -> Skeleton | None:
     if skeleton is not None and not isinstance(skeleton, Skeleton):
         raise UserError(f"--skeleton {dotted}: is no Skeleton; see skeleton_lab/skeletons.py")
     return skeleton
-
-
-def expand(paths: list[Path]) -> list[Path]:
-    """Return the files, those of a folder sorted by name."""
-    files = []
-    for path in paths:
-        inside = sorted(child for child in path.iterdir() if child.suffix in SUFFIXES) if path.is_dir() else [path]
-        if not inside:
-            raise UserError(f"{path}: holds no recording; known are {KINDS}")
-        files += inside
-    return files
 
 
 def draw(path: Path, take: Take, predictions: list[Prediction], wording: results.Wording) -> None:

@@ -18,7 +18,8 @@ from typing import Any
 ROOT = next(p for p in Path(__file__).resolve().parents if (p / "skeleton_lab").is_dir())
 sys.path.insert(0, str(ROOT))
 
-from skeleton_lab.class_names import BY_DATA_SET, class_names
+from skeleton_lab.class_names import BY_DATA_SET, read_class_names
+from skeleton_lab.data.generate.synthetic_actions import CLASS_NAMES as SYNTHETIC
 from skeleton_lab.errors import UserError, run_command
 from skeleton_lab.imports import construct
 from skeleton_lab.report.results import Run, read_run
@@ -26,12 +27,14 @@ from skeleton_lab.report.run_report import write_report
 from skeleton_lab.train.config import default_settings
 from skeleton_lab.train.trained import find_tree, load_spec
 
+CLASS_NAMES = {**BY_DATA_SET, "synthetic": SYNTHETIC}
+
 
 def main() -> None:
     args = parse_arguments()
     run = read_run(args.work_dir.resolve())
     classes = 0 if run.counts is None else len(run.counts)
-    names = class_names(args.class_names, classes, 0) if args.class_names else None
+    names = read_class_names(args.class_names, classes, CLASS_NAMES) if args.class_names else None
     defaults, feeder, reason = open_tree(run, args.tree, args.clips)
     print(write_report(run.path, defaults, feeder, names, reason))
 
@@ -39,8 +42,8 @@ def main() -> None:
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work_dir", type=Path, help="work directory of a training or a test")
-    parser.add_argument("--class-names", metavar="NAMES", help=f"{', '.join(BY_DATA_SET)}, or a text file with one "
-                        "name a line (default: as the numbers of classes and joints suggest)")
+    parser.add_argument("--class-names", metavar="NAMES", help=f"{', '.join(CLASS_NAMES)}, or a text file with one "
+                        "name a line (default: as the run recorded)")
     parser.add_argument("--tree", type=Path, metavar="DIR", help="folder of the model's main.py (default: the one in "
                         "this checkout that has the config's model)")
     parser.add_argument("--clips", action=argparse.BooleanOptionalAction, default=True,

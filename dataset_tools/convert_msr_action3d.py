@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(next(p for p in Path(__file__).resolve().parents if (p / "skeleton_lab").is_dir())))
 
-from skeleton_lab.data.formats.small_sets import MSR_ACTION3D
+from skeleton_lab.data.formats.msr_action3d import MSR_ACTION3D
 from skeleton_lab.data.prepare.clip_archive import convert_command
 from skeleton_lab.errors import run_command
 

@@ -20,7 +20,8 @@ import numpy as np
 from tqdm import tqdm
 
 from skeleton_lab.data.formats.ntu import NTU60, SUFFIX, SampleName
-from skeleton_lab.data.formats.skeleton_file import Recording, format_recording
+from skeleton_lab.data.formats.sightings import TRACKED, Sightings
+from skeleton_lab.data.formats.skeleton_file import format_recording
 from skeleton_lab.data.generate import synthetic
 from skeleton_lab.data.prepare.preparation import add_jobs_option
 from skeleton_lab.data.prepare.workers import Crew, advance
@@ -28,7 +29,6 @@ from skeleton_lab.errors import UserError, run_command
 from skeleton_lab.files import size_text, write_text
 
 FIRST_BODY_ID = 72057594037927936
-TRACKED = 2
 GHOST_FRAMES = 9  # fewer than any pipeline takes for a person
 
 
@@ -91,7 +91,7 @@ def write_one(task: tuple[Path, SampleName, int, float]) -> int:
     return len(text)
 
 
-def assemble(bodies: list[tuple[str, int, np.ndarray]], num_frames: int, gap: int) -> Recording:
+def assemble(bodies: list[tuple[str, int, np.ndarray]], num_frames: int, gap: int) -> Sightings:
     """Return the recording of bodies (id, first frame, joints (f, V, C)), with `gap` empty frames in front."""
     entries = [(gap + first + frame, slot, name, pose) for slot, (name, first, joints) in enumerate(bodies)
                for frame, pose in enumerate(joints)]
@@ -99,7 +99,7 @@ def assemble(bodies: list[tuple[str, int, np.ndarray]], num_frames: int, gap: in
     frames = np.array([entry[0] for entry in entries])
     slots = np.arange(len(entries)) - np.searchsorted(frames, frames)  # those present move up
     joints = np.stack([entry[3] for entry in entries]).astype(np.float64)
-    return Recording(gap + num_frames, frames, slots, tuple(entry[2] for entry in entries), joints,
+    return Sightings(gap + num_frames, frames, slots, tuple(entry[2] for entry in entries), joints,
                      np.full(joints.shape[:2], TRACKED, np.uint8))
 
 

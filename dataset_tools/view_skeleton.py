@@ -25,11 +25,12 @@ from matplotlib import pyplot
 from mpl_toolkits.mplot3d import Axes3D
 from PIL import Image
 
-from skeleton_lab.data.formats.any_clip import FORMATS, AnyClip, load_clip
+from skeleton_lab.data.formats.face import Wanted
+from skeleton_lab.data.formats.registry import KINDS, open_recordings
 from skeleton_lab.errors import UserError, run_command
 from skeleton_lab.files import replacing
 from skeleton_lab.imports import load_object
-from skeleton_lab.skeleton_clip import ELEVATION_DEG, TURN_DEG, side, spread
+from skeleton_lab.skeleton_clip import ELEVATION_DEG, TURN_DEG, SkeletonClip, side, spread
 from skeleton_lab.skeletons import Skeleton
 
 RECORDED_FPS = 30
@@ -42,11 +43,11 @@ ZOOM = 1.15
 def main() -> None:
     """Parse the command line and draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("path", type=Path, help=FORMATS)
+    parser.add_argument("path", type=Path, help=KINDS)
     parser.add_argument("--index", type=int, default=0, help="which clip of an archive, from 0 (default: %(default)s)")
-    parser.add_argument("--split", default="train", help="which part of an .npz: train or test (default: %(default)s)")
-    parser.add_argument("--skeleton", metavar="PATH", help="dotted path of the skeleton, where the number of joints "
-                        "does not tell it: skeleton_lab.own_skeletons.UTD_MHAD_20 (default: by the number of joints)")
+    parser.add_argument("--split", help="which part of an .npz: train or test (default: train, or the only one)")
+    parser.add_argument("--skeleton", metavar="PATH", help="dotted path of the skeleton, where the file does not "
+                        "tell it: skeleton_lab.own_skeletons.UTD_MHAD_20")
     parser.add_argument("--output", type=Path, default=Path("clip.gif"),
                         help=".gif (all frames) or .png (a strip) (default: %(default)s)")
     parser.add_argument("--max-frames", type=int, default=60, help="of a GIF; more are thinned (default: %(default)s)")
@@ -65,6 +66,14 @@ def main() -> None:
     print(f"{options.output}: {clip.title}, {len(clip.frames)} frames, {clip.skeleton.name}")
 
 
+def load_clip(path: Path, index: int, split: str | None, skeleton: Skeleton | None) -> SkeletonClip:
+    """Return a recording of a file as something to draw."""
+    wanted = Wanted(split, (index,), skeleton, first_split="train")
+    recording = open_recordings(path, wanted)[0].with_skeleton(skeleton)
+    name = Path(recording.name).name
+    return recording.picture(name if recording.class_name is None else f"{name}, {recording.class_name}")
+
+
 def read_skeleton(dotted: str | None) -> Skeleton | None:
     """Return the skeleton at a dotted path, if one is given."""
     skeleton = load_object(dotted) if dotted else None
@@ -73,7 +82,7 @@ def read_skeleton(dotted: str | None) -> Skeleton | None:
     return skeleton
 
 
-def save_gif(clip: AnyClip, max_frames: int, path: Path, captions: Sequence[str] | None = None) -> None:
+def save_gif(clip: SkeletonClip, max_frames: int, path: Path, captions: Sequence[str] | None = None) -> None:
     """Draw evenly spread frames, at the speed they were recorded; `captions`: a line for each frame of the clip."""
     numbers = spread(len(clip.frames), max_frames)
     figure = pyplot.figure(figsize=(4, 4), dpi=DPI)
@@ -93,7 +102,7 @@ def save_gif(clip: AnyClip, max_frames: int, path: Path, captions: Sequence[str]
     images[0].save(path, format="GIF", save_all=True, append_images=images[1:], loop=0, duration=round(duration_ms))
 
 
-def save_strip(clip: AnyClip, panels: int, path: Path) -> None:
+def save_strip(clip: SkeletonClip, panels: int, path: Path) -> None:
     """Draw evenly spread frames side by side."""
     numbers = spread(len(clip.frames), panels)
     share = 1 / len(numbers)
@@ -105,7 +114,7 @@ def save_strip(clip: AnyClip, panels: int, path: Path) -> None:
     pyplot.close(figure)
 
 
-def draw_frame(axes: Axes3D, clip: AnyClip, number: int) -> None:
+def draw_frame(axes: Axes3D, clip: SkeletonClip, number: int) -> None:
     """Draw one frame: every body that is there, and the frame's number."""
     points = clip.in_space()
     present = clip.present

@@ -1,15 +1,18 @@
 """What the classes of the data sets are called, in class order.
 
 Sources: NTU RGB+D (Shahroudy et al., CVPR 2016) and NTU RGB+D 120 (Liu et al., TPAMI 2019), with the list of actions
-on the data sets' page; Northwestern-UCLA Multiview Action 3D (Wang et al., CVPR 2014).
+on the data sets' page; Northwestern-UCLA Multiview Action 3D (Wang et al., CVPR 2014); UTD-MHAD (Chen et al., ICIP
+2015); MSR-Action3D (Li et al., CVPR workshops 2010).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from skeleton_lab.data.generate.synthetic_actions import ACTIONS
 from skeleton_lab.errors import UserError
+from skeleton_lab.skeleton_names import same_joints
+from skeleton_lab.skeletons import NTU_25, UCLA_20, Skeleton
 
 NTU_120 = (
     "drink water", "eat meal", "brush teeth", "brush hair", "drop", "pick up", "throw", "sit down", "stand up", "clap",
@@ -35,38 +38,67 @@ NTU_120 = (
 NTU_60 = NTU_120[:60]
 NW_UCLA = ("pick up with one hand", "pick up with two hands", "drop trash", "walk around", "sit down", "stand up",
            "put on", "take off", "throw", "carry")
-SYNTHETIC = tuple(action.name for action in ACTIONS)
+UTD_MHAD = (
+    "swipe left", "swipe right", "wave", "clap", "throw", "cross arms", "shoot at basket", "draw x",
+    "draw circle clockwise", "draw circle counter-clockwise", "draw triangle", "bowl", "box", "swing baseball bat",
+    "swing tennis racket forehand", "curl arms", "serve at tennis", "push with two hands", "knock on door", "catch",
+    "pick up and throw", "jog", "walk", "sit to stand", "stand to sit", "lunge", "squat",
+)
+MSR_ACTION3D = (
+    "high arm wave", "horizontal arm wave", "hammer", "hand catch", "forward punch", "high throw", "draw x",
+    "draw tick", "draw circle", "hand clap", "two hand wave", "side boxing", "bend", "forward kick", "side kick",
+    "jogging", "tennis swing", "tennis serve", "golf swing", "pick up and throw",
+)
 
-BY_DATA_SET = {"ntu60": NTU_60, "ntu120": NTU_120, "nw-ucla": NW_UCLA, "synthetic": SYNTHETIC}
+BY_DATA_SET = {"ntu60": NTU_60, "ntu120": NTU_120, "nw-ucla": NW_UCLA, "utd-mhad": UTD_MHAD,
+               "msr-action3d": MSR_ACTION3D}
 _MOST_BYTES = 1 << 20
 
 
-def class_names(choice: str | None, num_classes: int, num_joints: int) -> tuple[str, ...]:
-    """Return the names of a model's classes.
-
-    Args:
-        choice: a key of `BY_DATA_SET`, or a text file with one name a line; None: as the number of classes and joints
-            suggests (60 or 120 with 25 joints: NTU RGB+D; 10 with 20 joints: NW-UCLA), else "class 0", "class 1", ...
+def read_class_names(choice: str, num_classes: int, known: Mapping[str, tuple[str, ...]] = BY_DATA_SET) \
+        -> tuple[str, ...]:
+    """Return the names that a user chose for a model's classes: a key of `known`, or a text with one name a line.
 
     Raises:
         UserError: the file cannot be read, or there are fewer names than classes.
     """
-    if choice is None:
-        by_size = {(60, 25): NTU_60, (120, 25): NTU_120, (10, 20): NW_UCLA}
-        return by_size.get((num_classes, num_joints)) or tuple(f"class {label}" for label in range(num_classes))
-    names = BY_DATA_SET[choice] if choice in BY_DATA_SET else _read(Path(choice))
+    names = known[choice] if choice in known else _read(Path(choice), known)
     if len(names) < num_classes:
         raise UserError(f"{choice}: names {len(names)} classes, the model has {num_classes}; choose one of "
-                        f"{', '.join(BY_DATA_SET)}, or give a text file with one name a line")
+                        f"{', '.join(known)}, or give a text file with one name a line")
     return names[:num_classes]
 
 
-def _read(path: Path) -> tuple[str, ...]:
+def usual_class_names(num_classes: int, skeleton: Skeleton | None) -> tuple[str, ...] | None:
+    """Return the names of the published data set that has so many classes, of this skeleton; None where there is none.
+
+    For models of which nothing else is known. Data that name their own classes are called by those names.
+    """
+    if skeleton is None:
+        return None
+    for names, joints in ((NTU_60, NTU_25), (NTU_120, NTU_25), (NW_UCLA, UCLA_20)):
+        if len(names) == num_classes and same_joints(joints, skeleton):
+            return names
+    return None
+
+
+def numbered(num_classes: int) -> tuple[str, ...]:
+    """Return "class 0", "class 1", ...: what classes are called of which nothing is known."""
+    return tuple(f"class {label}" for label in range(num_classes))
+
+
+def filled(names: Sequence[str] | None, num_classes: int) -> tuple[str, ...]:
+    """Return a name for each class, a number where `names` has none: models may have more outputs than classes."""
+    names = tuple(names or ())[:num_classes]
+    return names + numbered(num_classes)[len(names):]
+
+
+def _read(path: Path, known: Iterable[str]) -> tuple[str, ...]:
     try:
         with open(path, encoding="utf-8") as file:
             text = file.read(_MOST_BYTES)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not text"
-        raise UserError(f"{path}: cannot read class names ({reason}); choose one of {', '.join(BY_DATA_SET)}, or give "
+        raise UserError(f"{path}: cannot read class names ({reason}); choose one of {', '.join(known)}, or give "
                         "a text file with one name a line") from None
     return tuple(line.strip() for line in text.splitlines() if line.strip())

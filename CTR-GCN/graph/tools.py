@@ -27,13 +27,14 @@ class SpatialGraph:
     """A skeleton as the models read it.
 
     Attributes:
-        num_node: V. self_link, inward, outward, neighbor: lists of (source, target).
+        skeleton: the joints. num_node: V. self_link, inward, outward, neighbor: lists of (source, target).
         A: (3, V, V) float64, see `skeleton_lab.skeletons.spatial_adjacency`.
     """
 
     def __init__(self, skeleton: Skeleton, labeling_mode: str = "spatial") -> None:
         if labeling_mode != "spatial":
             raise UserError(f"graph_args: labeling_mode '{labeling_mode}' does not exist; use 'spatial'")
+        self.skeleton = skeleton
         self.num_node = skeleton.num_joints
         self.self_link = [(joint, joint) for joint in range(self.num_node)]
         self.inward = list(skeleton.edges)

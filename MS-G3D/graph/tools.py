@@ -22,7 +22,8 @@ class SymmetricGraph:
     """A skeleton as MS-G3D reads it. The constructor takes any arguments and ignores them.
 
     Attributes:
-        num_nodes: V. edges: (source, target) pairs, each link both ways. self_loops: (joint, joint) pairs.
+        skeleton: the joints. num_nodes: V.
+        edges: (source, target) pairs, each link both ways. self_loops: (joint, joint) pairs.
         A_binary: (V, V) float32, ones where two joints are linked, no self-links.
         A_binary_with_I: the same with self-links.
     """

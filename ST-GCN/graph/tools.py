@@ -10,7 +10,7 @@ class SpatialGraph:
     """What a model reads of a skeleton.
 
     Attributes:
-        num_node: V.
+        skeleton: the joints. num_node: V.
         A: (3, V, V) float64, indexed [subset, target, source]: a joint itself; its neighbour towards the root; those
             away from it. Every row is a mean over the subset, or zero where the subset is empty.
     """
@@ -18,6 +18,7 @@ class SpatialGraph:
     def __init__(self, skeleton: Skeleton, labeling_mode: str = "spatial") -> None:
         if labeling_mode != "spatial":
             raise UserError(f"graph_args: labeling_mode '{labeling_mode}' does not exist; use 'spatial'")
+        self.skeleton = skeleton
         self.num_node = skeleton.num_joints
         # The engine's matrices divide by columns; seen from the other end of each edge, that is a mean for each target.
         self.A = spatial_adjacency(skeleton).transpose(0, 2, 1)

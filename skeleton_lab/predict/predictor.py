@@ -11,10 +11,12 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from skeleton_lab.data.formats.recording import Recording
 from skeleton_lab.errors import NothingToSee, UserError
 from skeleton_lab.imports import construct
 from skeleton_lab.predict.recordings import Take
 from skeleton_lab.predict.staging import Stage, alike
+from skeleton_lab.skeleton_names import same_joints
 from skeleton_lab.train.batches import Request, SeededFetch
 from skeleton_lab.train.trained import Trained
 
@@ -23,10 +25,14 @@ TAKES_AT_ONCE = 64  # on the way to the model; bounds memory and the temporary f
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What the model says of a recording or window: logits (classes,) float32, or None where nobody is in it."""
+    """What the model says of a recording or window: logits (classes,) float32, or None where nobody is in it.
+
+    truth: the class that the recording's file tells, as one of the model's; None where it tells none of them.
+    """
 
     take: Take
     logits: np.ndarray | None
+    truth: int | None = None
 
     @property
     def probabilities(self) -> np.ndarray | None:
@@ -84,14 +90,21 @@ class Predictor:
         for group in alike(clips, self.stage):
             for number, row in zip(group, self._logits([clips[number] for number in group]), strict=True):
                 logits[places[number]] = row
-        return [Prediction(take, row) for take, row in zip(takes, logits, strict=True)]
+        return [Prediction(take, row, truth_of(take.recording, self.trained))
+                for take, row in zip(takes, logits, strict=True)]
 
     def _refuse_other_skeleton(self, take: Take) -> None:
-        expected = self.trained.config.model_args.get("num_point")
-        found = take.skeleton.num_joints
-        if expected is not None and found != expected:
-            raise UserError(f"{take.name}: has {found} joints, the model was trained on {expected}; choose a recording "
-                            "of the same skeleton")
+        expected = self.trained.skeleton
+        if expected is None:  # a graph that nobody here knows: its joints can only be counted
+            count, found = self.trained.config.model_args.get("num_point"), take.recording.num_joints
+            if count is not None and found != count:
+                raise UserError(f"{take.name}: has {found} joints, the model was trained on {count}; choose a "
+                                "recording of the same skeleton")
+            return
+        if not same_joints(take.skeleton, expected):
+            raise UserError(f"{take.name}: its skeleton is {take.skeleton.name}, the model was trained on "
+                            f"{expected.name}; choose a recording of that skeleton, or say with --skeleton if the file "
+                            "is one")
 
     def _logits(self, clips: Sequence[np.ndarray]) -> np.ndarray:
         """Return (n, classes) float32 of clips that one data set can hold."""
@@ -107,6 +120,24 @@ class Predictor:
                     output = self.model(data.to(self.device))
                 rows.append((output[0] if isinstance(output, tuple) else output).float().cpu())
         return torch.cat(rows).numpy()
+
+
+def truth_of(recording: Recording, trained: Trained) -> int | None:
+    """Return the class of a recording among the model's; None where it is not known to be one of these.
+
+    Classes that have names are the same where their names are. A number alone is taken for the model's own only where
+    nothing says that it counts among another data set's classes.
+    """
+    label, ours, theirs = recording.label, trained.class_names, recording.class_names
+    if label is None or label < 0:
+        return None
+    if theirs is None:
+        return label if label < trained.num_classes else None
+    if label >= len(theirs):
+        return None
+    if ours is None:
+        return label if len(theirs) == trained.num_classes else None
+    return ours.index(theirs[label]) if theirs[label] in ours else None
 
 
 def windows(num_frames: int, length: int, stride: int) -> list[tuple[int, int]]:

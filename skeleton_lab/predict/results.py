@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from skeleton_lab.metrics import NOT_KNOWN
 from skeleton_lab.predict.predictor import Prediction
 
 NOBODY = "nobody in sight"
@@ -27,26 +26,19 @@ class Wording:
 
     def truth(self, prediction: Prediction) -> str:
         """Return what the recording's name or file says it is, where that is known and not predicted."""
-        label, top = true_class(prediction), prediction.top(1)
-        if label is None or not top or label == top[0][0] or label >= len(self.names):
+        label, top = prediction.truth, prediction.top(1)
+        if label is None or not top or label == top[0][0]:
             return ""
         return f"  (is: {self.names[label]})"
-
-
-def true_class(prediction: Prediction) -> int | None:
-    """Return the class that the recording's name or file tells, None where it does not, or says -1: not known."""
-    label = prediction.take.label
-    return None if label is None or label == NOT_KNOWN else label
 
 
 def lines(predictions: Sequence[Prediction], wording: Wording) -> list[str]:
     """Return one line for each recording, and how many were right where that is known."""
     shown = [f"{prediction.take.name}: {wording.labels(prediction)}{wording.truth(prediction)}"
              for prediction in predictions]
-    known = [prediction for prediction in predictions if prediction.logits is not None
-             and (label := true_class(prediction)) is not None and label < len(prediction.logits)]
+    known = [prediction for prediction in predictions if prediction.logits is not None and prediction.truth is not None]
     if len(known) > 1:
-        right = sum(prediction.top(1)[0][0] == true_class(prediction) for prediction in known)
+        right = sum(prediction.top(1)[0][0] == prediction.truth for prediction in known)
         shown.append(f"top-1: {100 * right / len(known):.2f} % of the {len(known)} recordings whose class is known")
     return shown
 
@@ -74,7 +66,7 @@ def as_json(predictions: Sequence[Prediction], wording: Wording) -> list[dict[st
         start, stop = span(prediction)
         described.append({
             "recording": prediction.take.name, "first_frame": start, "last_frame": stop - 1,
-            "true_class": true_class(prediction),
+            "true_class": prediction.truth,
             "top": [{"class": label, "name": wording.names[label], "probability": share}
                     for label, share in prediction.top(wording.top_k)],
             "logits": None if prediction.logits is None else prediction.logits.tolist()})

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,7 @@ from numpy.typing import NDArray
 from skeleton_lab.errors import UserError
 from skeleton_lab.streams.fuse import SCORE_FILE, read_stream
 from skeleton_lab.train.config import read_mapping
-from skeleton_lab.train.workdir import PREDICTIONS, RECORD
+from skeleton_lab.train.workdir import PREDICTIONS, read_record
 
 _LONGEST_COMMAND = 20_000  # characters
 _MOST_CLASSES = 2_000  # of whose square a confusion matrix still is moderate
@@ -106,7 +104,7 @@ def read_run(path: str | Path) -> Run:
     settings, command = read_saved_config(config)
     history = read_history(path / "history.csv")
     predictions = read_predictions(path)
-    run = Run(path, settings, command, history, predictions, None, _read_record(path / RECORD))
+    run = Run(path, settings, command, history, predictions, None, read_record(path))
     counts = predictions.confusion() if predictions else _class_table(path, run.best)
     return Run(path, settings, command, history, predictions, counts, run.record)
 
@@ -215,11 +213,3 @@ def read_saved_config(path: Path) -> tuple[dict[str, Any], str]:
     with open(path, encoding="utf-8") as file:
         first = file.readline(_LONGEST_COMMAND).rstrip("\n")
     return settings, first.removeprefix("# command line: ") if first.startswith("# command line: ") else ""
-
-
-def _read_record(path: Path) -> dict[str, Any]:
-    with suppress(OSError, ValueError):
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(content, dict):
-            return content
-    return {}

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skeleton_lab.class_names import filled, usual_class_names
 from skeleton_lab.errors import UserError
 from skeleton_lab.files import write_text
 from skeleton_lab.metrics import class_accuracy
@@ -19,6 +20,8 @@ from skeleton_lab.report.confusions import Confusion, confusion_cards, why_not_p
 from skeleton_lab.report.page import Element, element, section, table, tiles, write_page
 from skeleton_lab.report.recipe import settings_of
 from skeleton_lab.report.results import Run, read_run, read_saved_config
+from skeleton_lab.skeletons import NTU_25, UCLA_20
+from skeleton_lab.train.words import CLASS_NAMES, names_in
 from skeleton_lab.train.workdir import REPORT
 
 _MOST = 1e15  # of anything recorded; what is above is not a number, or damaged
@@ -68,16 +71,21 @@ def class_names_of(run: Run, names: Sequence[str] | None) -> list[str]:
         return []
     classes = len(run.counts)
     if names is None:
-        from skeleton_lab.class_names import class_names
-
-        options = run.settings.get("model_args")
-        options = options if isinstance(options, dict) else {}
-        declared, joints = options.get("num_class"), options.get("num_point")
-        classes = max(classes, declared) if isinstance(declared, int) and declared < 100_000 else classes
-        names = class_names(None, classes, joints if isinstance(joints, int) else 0)
+        return list(filled(_recorded_names(run), classes))
     if len(names) < len(run.counts):
         raise UserError(f"{run.path}: {len(names)} class names for {len(run.counts)} classes; give a name for each")
     return [str(name) for name in names]
+
+
+def _recorded_names(run: Run) -> tuple[str, ...] | None:
+    """Return the names that a run recorded; of older runs, those of the published data set whose classes it tested."""
+    if CLASS_NAMES in run.record:
+        return names_in(run.record)
+    options = run.settings.get("model_args")
+    joints = options.get("num_point") if isinstance(options, dict) else None
+    skeleton = {25: NTU_25, 20: UCLA_20}.get(joints) if isinstance(joints, int) else None
+    tested = 0 if run.counts is None else int((run.counts.sum(axis=1) > 0).sum())
+    return usual_class_names(tested, skeleton)
 
 
 # -- head ------------------------------------------------------------------------------------------------------

@@ -19,24 +19,26 @@ from skeleton_lab.files import write_text
 from skeleton_lab.machine import MIB, describe_machine, peak_resident_bytes
 from skeleton_lab.train.config import default_settings
 from skeleton_lab.train.setup import Setup
-from skeleton_lab.train.workdir import RECORD, REPORT, WorkDir
+from skeleton_lab.train.words import Words
+from skeleton_lab.train.workdir import RECORD, REPORT, WorkDir, read_record
 
 
 class Record:
     """The file `run.json` of a work directory; of several processes the first one keeps it, the others do nothing.
 
-    Its content: `tree` (folder); `train` and `test`, each with when, where and how it ran (`started`, `finished`,
-    `machine`, `device`, `precision`, `processes`, `parameters`); `train` also with a row per epoch in `epochs`
-    (`train_s`, `test_s`: wall-clock seconds; `peak_mib`: on a GPU the most that PyTorch had allocated in the epoch, on
-    the CPU the most that the process had resident so far); `test` with `weights`, `clips`, `test_s`, `clips_per_s`,
-    `peak_mib`; `predictions`: which weights predictions.csv is of.
+    Its content: `tree` (folder); `skeleton` (dotted path, or name) and `class_names` (list), null where nobody knows,
+    by which reports and predictions call joints and classes; `train` and `test`, each with when, where and how it ran
+    (`started`, `finished`, `machine`, `device`, `precision`, `processes`, `parameters`); `train` also with a row per
+    epoch in `epochs` (`train_s`, `test_s`: wall-clock seconds; `peak_mib`: on a GPU the most that PyTorch had allocated
+    in the epoch, on the CPU the most that the process had resident so far); `test` with `weights`, `clips`, `test_s`,
+    `clips_per_s`, `peak_mib`; `predictions`: which weights predictions.csv is of.
     """
 
-    def __init__(self, setup: Setup, phase: str, resumed: bool = False) -> None:
-        """Begin a `phase`, "train" or "test", or go on with a training."""
+    def __init__(self, setup: Setup, phase: str, words: Words, resumed: bool = False) -> None:
+        """Begin a `phase`, "train" or "test", or go on with a training; `words`: of its data."""
         self._setup, self._phase = setup, phase
         self._path = setup.work_dir.path / RECORD
-        content = _read(self._path) if setup.world.is_main else {}
+        content = read_record(setup.work_dir.path) if setup.world.is_main else {}
         before = content.get(phase) if resumed else None
         before = before if isinstance(before, dict) else {}
         self._part: dict[str, Any] = {
@@ -45,7 +47,8 @@ class Record:
             "device": str(setup.device), "processes": setup.world.size, "parameters": setup.parameters,
             "precision": str(setup.precision.dtype or torch.float32).removeprefix("torch."),
             "epochs": _rows(before.get("epochs"))}
-        self._content = {**content, "tree": str(setup.spec.root), phase: self._part}
+        known = {key: content.get(key) if value is None else value for key, value in words.recorded().items()}
+        self._content = {**content, "tree": str(setup.spec.root), **known, phase: self._part}
         self._reset_peak()
 
     def trained(self, epoch: int, seconds: float) -> None:
@@ -113,15 +116,6 @@ def write_run_report(setup: Setup, feeder: Any) -> None:
         from skeleton_lab.report.run_report import write_report  # slow to import; the other phases do without
 
         write_report(setup.work_dir.path, default_settings(setup.spec), feeder)
-
-
-def _read(path: Any) -> dict[str, Any]:
-    """Return what an earlier run recorded, or nothing where that cannot be read."""
-    with suppress(OSError, ValueError):
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(content, dict):
-            return content
-    return {}
 
 
 def _rows(epochs: Any) -> list[dict[str, Any]]:

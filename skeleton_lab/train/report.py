@@ -18,6 +18,7 @@ HISTORY_COLUMNS = ("epoch", "learning_rate", "train_loss", "train_top1", "test_l
                    "clips_per_s")
 PREDICTION_COLUMNS = ("sample", "true", "predicted", "probability", "rank")
 _MOST_NUMBERED_CLASSES = 20  # a confusion matrix of more classes shows colours only
+_LONGEST_NAME = 28  # characters of a class that a picture has room for
 
 
 def write_scores(path: Path, names: Sequence[str], scores: NDArray[np.float32]) -> None:
@@ -98,8 +99,12 @@ def draw_over_epochs(axes: Any, curves: Mapping[str, Sequence[tuple[float, float
         axes.legend(fontsize=legend_size)
 
 
-def draw_confusion(path: Path, counts: NDArray[np.int64], title: str) -> None:
-    """Draw a confusion matrix, each row as shares of its true class in per cent."""
+def draw_confusion(path: Path, counts: NDArray[np.int64], title: str, names: Sequence[str] | None = None) -> None:
+    """Draw a confusion matrix, each row as shares of its true class in per cent; `names`: of the classes, if known."""
+    used = np.flatnonzero(counts.sum(axis=0) + counts.sum(axis=1))
+    if len(used) <= _MOST_NUMBERED_CLASSES < len(counts):  # a model may have more outputs than its data have classes
+        names = [str(label) if names is None else names[label] for label in used.tolist()]
+        counts = counts[np.ix_(used, used)]
     classes = len(counts)
     side = 5 + classes * 0.12
     figure, (axes,) = _figure(columns=1, width=side + 1, height=side)
@@ -108,8 +113,10 @@ def draw_confusion(path: Path, counts: NDArray[np.int64], title: str) -> None:
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
     if classes <= _MOST_NUMBERED_CLASSES:
-        axes.set_xticks(range(classes))
-        axes.set_yticks(range(classes))
+        labels = [str(label) for label in range(classes)] if names is None else [name[:_LONGEST_NAME] for name in names]
+        axes.set_xticks(range(classes), labels, rotation=0 if names is None else 60, ha="center" if names is None else
+                        "right", rotation_mode="anchor")
+        axes.set_yticks(range(classes), labels)
         for row, column in np.argwhere(counts):
             axes.text(column, row, f"{shares[row, column]:.0f}", ha="center", va="center", fontsize=8,
                       color="white" if shares[row, column] > 60 else "black")

@@ -28,6 +28,7 @@ from skeleton_lab.train.cuda_graph import check_labels
 from skeleton_lab.train.device import Precision, choose_device, choose_precision
 from skeleton_lab.train.distributed import World
 from skeleton_lab.train.spec import TreeSpec
+from skeleton_lab.train.words import Words, words_of_feeder
 from skeleton_lab.train.workdir import WorkDir
 
 DESCRIPTORS = "skeleton_lab.data.formats.descriptors.Descriptors"  # reads the file of --descriptors
@@ -49,12 +50,13 @@ class Setup:
 
 @dataclass
 class Part:
-    """One split of the data: its feeder, the batches of an epoch, and the loader over them."""
+    """One split of the data: its feeder, the batches of an epoch, the loader over them, what its classes are called."""
 
     feeder: Any
     batches: Batches
     loader: DataLoader[Batch]
     names: list[str]
+    words: Words
 
 
 def set_up(config: Config, spec: TreeSpec, work_dir: WorkDir, world: World) -> Setup:
@@ -171,7 +173,10 @@ def open_part(setup: Setup, training: bool) -> Part:
     names = list(range(len(feeder))) if names is None else list(names)
     describe = _describer(config, names, key) if config.fusion else None
     loader = make_loader(feeder, batches, config.num_worker, setup.device, describe)
-    return Part(feeder, batches, loader, names)
+    words = words_of_feeder(feeder, config)
+    if words.skeleton is not None and getattr(feeder, "skeleton", words) is None:
+        feeder.skeleton = words.skeleton  # its files did not tell; the report draws its clips
+    return Part(feeder, batches, loader, names, words)
 
 
 def _require_classes(feeder: Any, config: Config) -> None:

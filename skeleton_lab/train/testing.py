@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from skeleton_lab.class_names import filled
 from skeleton_lab.errors import UserError
 from skeleton_lab.metrics import class_accuracy, confusion, top_k_accuracy
 from skeleton_lab.train import report
@@ -54,7 +55,7 @@ def run_test(setup: Setup) -> int:
         save_config(config, setup.spec, setup.work_dir.path / "config_test.yaml")  # not over a training's config.yaml
     setup.work_dir.log(f"Model:   {config.model}.")
     setup.work_dir.log(f"Weights: {config.weights}.")
-    record = Record(setup, "test")
+    record = Record(setup, "test", part.words)
     outputs = Outputs(1, scores=config.save_score, lists_of=Path(config.weights).resolve(), picture=True,
                       predictions=True)
     evaluation = evaluate_part(setup, part, compute_for(setup), outputs)
@@ -123,4 +124,6 @@ def _write(setup: Setup, part: Part, evaluation: Evaluation, outputs: Outputs) -
         report.write_predictions(folder / PREDICTIONS, part.names, scores, labels)
     if outputs.picture:
         top1 = 100 * top_k_accuracy(scores, labels, 1)
-        report.draw_confusion(folder / "confusion_matrix.png", counts, f"{len(labels)} clips, top-1 {top1:.2f} %")
+        names = None if part.words.class_names is None else filled(part.words.class_names, len(counts))
+        title = f"{len(labels)} clips, top-1 {top1:.2f} %"
+        report.draw_confusion(folder / "confusion_matrix.png", counts, title, names)

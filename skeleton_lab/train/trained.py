@@ -6,20 +6,22 @@ import argparse
 import importlib.util
 import inspect
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from skeleton_lab.errors import UserError
+from skeleton_lab.skeletons import Skeleton
 from skeleton_lab.train.checkpoint import load_weights, unprefixed
 from skeleton_lab.train.config import Config, read_config
 from skeleton_lab.train.setup import build_model
 from skeleton_lab.train.spec import TreeSpec
 from skeleton_lab.train.torch_file import read_torch_file
 from skeleton_lab.train.weights_file import find_weights
-from skeleton_lab.train.workdir import BEST_WEIGHTS
+from skeleton_lab.train.words import Words, words_of_run
+from skeleton_lab.train.workdir import BEST_WEIGHTS, read_record
 
 ROOT = Path(__file__).resolve().parents[2]
 _TREE_MODULE = "tree_main"
@@ -28,12 +30,16 @@ _KEPT_FRESH = "num_batches_tracked"  # counts of batches, which older weight fil
 
 @dataclass(frozen=True)
 class Trained:
-    """A model in evaluation mode on the CPU, its resolved config, its tree, and the weight file it was loaded from."""
+    """A model in evaluation mode on the CPU, its resolved config, its tree, and the weight file it was loaded from.
+
+    words: what its run says of joints and classes.
+    """
 
     model: nn.Module
     config: Config
     spec: TreeSpec
     weights: Path
+    words: Words = field(default_factory=Words)
 
     @property
     def num_classes(self) -> int:
@@ -41,6 +47,16 @@ class Trained:
         parameter = inspect.signature(type(self.model)).parameters.get("num_class")
         default = parameter.default if parameter is not None and parameter.default is not parameter.empty else 0
         return int(self.config.model_args.get("num_class", default))
+
+    @property
+    def skeleton(self) -> Skeleton | None:
+        """The joints that the model was trained on; None where nobody knows."""
+        return self.words.skeleton
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """What its classes are called; None where nobody knows. There may be fewer than the model has outputs."""
+        return self.words.class_names
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -77,11 +93,13 @@ def open_chosen(options: argparse.Namespace) -> Trained:
     model = build_model(config)
     load_weights(model, weights, (), spec.ignore_exact, say=lambda line: None)
     _refuse_gaps(model, weights)
-    return Trained(model.eval(), config, spec, weights)
+    trained = Trained(model.eval(), config, spec, weights)
+    record = read_record(options.run or config_path.parent)
+    return replace(trained, words=words_of_run(record, config, trained.num_classes))
 
 
 def find_tree(config_path: Path, given: Path | None) -> Path:
-    """Return the folder whose `main.py` a config is for.
+    """Return the folder whose `main.py` a config is for: as the run.json beside it says, or the one that has its model.
 
     Raises:
         UserError: no tree of this checkout has the model that the config names, or several have.
@@ -90,6 +108,9 @@ def find_tree(config_path: Path, given: Path | None) -> Path:
         if not (given / "main.py").is_file():
             raise UserError(f"{given}: holds no main.py; give --tree the folder of the model")
         return given.resolve()
+    recorded = Path(str(read_record(config_path.parent).get("tree") or "none")).name
+    if (ROOT / recorded / "main.py").is_file():  # by name: the checkout may have moved, and a record may say anything
+        return ROOT / recorded
     dotted = _named_in(config_path, "model")
     module = Path(*dotted.split(".")[:-1])
     trees = [path.parent for path in sorted(ROOT.glob("*/main.py"))

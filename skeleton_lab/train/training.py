@@ -93,7 +93,7 @@ class Training:
         begin()
         self._log_settings(resumed=state is not None)
         self.writers = self._open_writers()
-        self.record = Record(setup, "train", resumed=state is not None)
+        self.record = Record(setup, "train", self.train_part.words, resumed=state is not None)
 
     # -- the run -------------------------------------------------------------------------------------
 

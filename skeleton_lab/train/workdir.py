@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from skeleton_lab.errors import UserError
 from skeleton_lab.files import sweep_parts
@@ -129,3 +131,12 @@ class WorkDir:
             reason = error.strerror if self.path.is_dir() else "the work directory is gone"
             raise UserError(f"{path}: cannot write the log ({reason}); make room or mend the folder, then go on with "
                             "--resume") from error
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """Return the content of a work directory's `run.json`; {} where there is none, or somebody has damaged it."""
+    with suppress(OSError, ValueError):
+        content = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        if isinstance(content, dict):
+            return content
+    return {}

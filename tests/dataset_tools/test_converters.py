@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from skeleton_lab.data.formats import small_sets
+from skeleton_lab.data.formats import msr_action3d, nw_ucla, utd_mhad
 from skeleton_lab.data.formats.labels import read_labels
 from skeleton_lab.data.prepare.clip_archive import convert
 from skeleton_lab.errors import UserError
@@ -16,6 +16,7 @@ from skeleton_lab.own_skeletons import MSR_ACTION3D_20, UTD_MHAD_20
 from skeleton_lab.skeletons import UCLA_20
 from tests.trees import ROOT
 
+DATA_SETS = {"utd_mhad": utd_mhad.UTD_MHAD, "msr_action3d": msr_action3d.MSR_ACTION3D, "nw_ucla": nw_ucla.NW_UCLA}
 TOOLS = ROOT / "dataset_tools"
 UCLA_FOLDER = ROOT / "CTR-GCN" / "data" / "NW-UCLA" / "all_sqe"
 
@@ -97,7 +98,7 @@ def test_damaged_files_are_skipped_and_strict_stops(tmp_path: Path, name: str, f
     source.mkdir()
     write(source, train[0][0], clip(0, 4))
     (source / file).write_bytes(content)
-    data_set = getattr(small_sets, name.upper())
+    data_set = DATA_SETS[name]
     with pytest.raises(UserError) as caught:
         convert(data_set, source, tmp_path / "out.npz", strict=True)
     assert what in str(caught.value) and "\n" not in str(caught.value) and not (tmp_path / "out.npz").exists()

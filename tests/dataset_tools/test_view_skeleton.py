@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from skeleton_lab.data.formats.any_clip import AnyClip
 from skeleton_lab.data.formats.ntu import parse_name
 from skeleton_lab.data.generate.synthetic import make_clip
 from skeleton_lab.data.prepare.prenormalize import pre_normalize
+from skeleton_lab.skeleton_clip import SkeletonClip
 from skeleton_lab.skeletons import NTU_25
 from tests.skeleton_texts import one_body
 from tests.trees import ROOT
@@ -24,7 +24,7 @@ def test_a_gif_of_a_recording(tmp_path: Path, run_script) -> None:
     path.write_text("\n".join(one_body(9)))
     result = run_script(SCRIPT, path, "--output", tmp_path / "clip.gif", "--max-frames", 5)
     assert result.returncode == 0, result.stderr
-    assert "S001C001P001R001A001, 9 frames, NTU RGB+D (25 joints)" in result.stdout
+    assert "S001C001P001R001A001.skeleton, drink water, 9 frames, NTU RGB+D (25 joints)" in result.stdout
     with Image.open(tmp_path / "clip.gif") as picture:
         assert picture.n_frames == 5 and picture.size == (320, 320)
         assert picture.info["duration"] == pytest.approx(9 / 5 * 1000 / 30, abs=10)
@@ -53,7 +53,7 @@ def test_people_stand_upright_and_face_the_viewer(normalised: bool) -> None:
     frames = make_clip(parse_name("S001C001P001R001A001"))
     if normalised:
         frames = pre_normalize(frames.transpose(3, 0, 2, 1)[None])[0].transpose(1, 3, 2, 0)
-    right, away, up = np.moveaxis(AnyClip(frames, NTU_25, "x").in_space()[:, 0].mean(axis=0), -1, 0)
+    right, away, up = np.moveaxis(SkeletonClip(frames, NTU_25, "x").in_space()[:, 0].mean(axis=0), -1, 0)
     names = NTU_25.joint_names
     assert up[names.index("head")] > up[names.index("spine base")] + 0.3
     assert up[names.index("spine base")] > up[names.index("left foot")] + 0.3

@@ -166,7 +166,7 @@ def test_published_weights_with_a_trees_own_config(ntu, predict, tmp_path):
 
 @pytest.mark.parametrize(("arguments", "complaint"), [
     (("{run}", "missing.skeleton"), "missing.skeleton: cannot read it"),
-    (("{run}", "README.md"), "README.md: is of no kind known here"),
+    (("{run}", "README.md"), "README.md: is no recording that is read here, but looks like a text that begins with"),
     (("{run}", "{long}"), "301 frames, but MS-G3D's files hold 300"),
     (("{run}", "CTR-GCN"), "CTR-GCN: holds no recording"),
     (("{run}", "{one}", "--class-names", "nowhere"), "nowhere: cannot read class names"),

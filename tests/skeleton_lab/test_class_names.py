@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import pytest
 
-from skeleton_lab.class_names import BY_DATA_SET, NTU_60, NTU_120, NW_UCLA, class_names
+from skeleton_lab.class_names import (
+    BY_DATA_SET,
+    NTU_60,
+    NTU_120,
+    NW_UCLA,
+    filled,
+    read_class_names,
+    usual_class_names,
+)
+from skeleton_lab.data.formats.msr_action3d import MSR_ACTION3D
 from skeleton_lab.data.formats.ntu import NTU60, NTU120
-from skeleton_lab.data.formats.small_sets import UCLA_ACTIONS
+from skeleton_lab.data.formats.nw_ucla import UCLA_ACTIONS
+from skeleton_lab.data.formats.utd_mhad import UTD_MHAD
 from skeleton_lab.errors import UserError
+from skeleton_lab.own_skeletons import UTD_MHAD_20
+from skeleton_lab.skeletons import NTU_25, UCLA_20
 
 
 def test_every_class_has_a_name_of_its_own():
     assert (len(NTU_60), len(NTU_120), len(NW_UCLA)) == (NTU60.num_classes, NTU120.num_classes, len(UCLA_ACTIONS))
+    for data_set in (UTD_MHAD, MSR_ACTION3D):
+        assert len(data_set.class_names) == len(data_set.actions)
     for names in BY_DATA_SET.values():
         assert len(set(names)) == len(names)
 
@@ -22,17 +36,19 @@ def test_names_stand_at_their_actions_numbers():
     assert NW_UCLA[UCLA_ACTIONS.index(8)] == "put on" and NW_UCLA[UCLA_ACTIONS.index(12)] == "carry"
 
 
-def test_the_number_of_classes_and_joints_tells_the_data_set():
-    assert class_names(None, 60, 25) == NTU_60 and class_names(None, 120, 25) == NTU_120
-    assert class_names(None, 10, 20) == NW_UCLA
-    assert class_names(None, 10, 25)[3] == "class 3"  # ten classes of some other set
+def test_of_models_that_say_nothing_the_classes_and_the_skeleton_tell_the_data_set():
+    assert usual_class_names(60, NTU_25) == NTU_60 and usual_class_names(120, NTU_25) == NTU_120
+    assert usual_class_names(10, UCLA_20) == NW_UCLA
+    assert usual_class_names(10, UTD_MHAD_20) is None  # twenty joints as well, but other ones
+    assert usual_class_names(10, NTU_25) is None and usual_class_names(60, None) is None
+    assert filled(("wave", "bow"), 3) == ("wave", "bow", "class 2") and filled(None, 1) == ("class 0",)
 
 
 def test_names_from_a_file(tmp_path):
     path = tmp_path / "names.txt"
     path.write_text("wave\n\n bow \n")
-    assert class_names(str(path), 2, 25) == ("wave", "bow")
+    assert read_class_names(str(path), 2) == ("wave", "bow")
     with pytest.raises(UserError, match="names 2 classes, the model has 3"):
-        class_names(str(path), 3, 25)
+        read_class_names(str(path), 3)
     with pytest.raises(UserError, match="cannot read class names"):
-        class_names(str(tmp_path / "none"), 3, 25)
+        read_class_names(str(tmp_path / "none"), 3)

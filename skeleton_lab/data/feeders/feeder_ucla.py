@@ -12,7 +12,7 @@ import torch
 from skeleton_lab.data.feeders import transforms
 from skeleton_lab.data.feeders.feeding import NUM_DEBUG_SAMPLES, BatchFeeder
 from skeleton_lab.data.feeders.observation import Observation
-from skeleton_lab.data.feeders.ucla_split import Recording, recordings
+from skeleton_lab.data.feeders.ucla_split import ListedRecording, recordings
 from skeleton_lab.errors import UserError
 from skeleton_lab.skeleton_clip import SkeletonClip
 from skeleton_lab.skeletons import UCLA_20
@@ -73,7 +73,7 @@ class Feeder(BatchFeeder):
         self.random_choose = self.train_val == "train" if random_choose is None else random_choose
         self.window_size = _window(window_size)
         self.observation = Observation.of(observe, "feeders.feeder_ucla.Feeder")
-        listed = recordings(self.train_val) if names is None else [Recording(name, 0) for name in names]
+        listed = recordings(self.train_val) if names is None else [ListedRecording(name, 0) for name in names]
         chosen = listed[:NUM_DEBUG_SAMPLES if debug else None]
         self.sample_name = [recording.name for recording in chosen]
         self.label = [recording.label for recording in chosen]
@@ -156,7 +156,7 @@ def _window(window_size: int) -> int:
     return NUM_FRAMES if window_size == -1 else window_size
 
 
-def _load(root: Path, chosen: Sequence[Recording]) -> tuple[np.ndarray, np.ndarray]:
+def _load(root: Path, chosen: Sequence[ListedRecording]) -> tuple[np.ndarray, np.ndarray]:
     """Return the frames of all recordings end to end (F, V, C) float64 and their numbers of frames (N,)."""
     if not root.is_dir():
         raise UserError(f"{root}: no such folder; unpack the NW-UCLA recordings there with: mkdir -p {root.parent} && "

@@ -10,7 +10,7 @@ from typing import Any
 
 from skeleton_lab.data.formats import labels as label_pickles
 from skeleton_lab.data.formats.layouts import read_header, read_labels
-from skeleton_lab.data.formats.small_sets import UCLA_ACTIONS
+from skeleton_lab.data.formats.nw_ucla import UCLA_ACTIONS
 from skeleton_lab.errors import UserError
 from skeleton_lab.pickles import load_plain_pickle
 

@@ -28,17 +28,17 @@ EXCEPTIONS: dict[int, tuple[str, str, str]] = {
 }
 
 
-class Recording(NamedTuple):
+class ListedRecording(NamedTuple):
     """A recording's file name without ".json", and its class from 0."""
 
     name: str
     label: int
 
 
-def recordings(part: str) -> list[Recording]:
+def recordings(part: str) -> list[ListedRecording]:
     """Return the recordings of "train" (1,020) or "val" (464), sorted by view, then by name."""
     views = (3,) if part == "val" else (1, 2)
-    return [Recording(f"a{action:02d}_s{subject:02d}_e{episode:02d}_v{view:02d}", label)
+    return [ListedRecording(f"a{action:02d}_s{subject:02d}_e{episode:02d}_v{view:02d}", label)
             for view in views
             for label, (action, by_view) in enumerate(EXCEPTIONS.items())
             for subject, episodes in _episodes(by_view[view - 1]).items()

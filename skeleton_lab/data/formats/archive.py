@@ -14,6 +14,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -39,7 +40,7 @@ from skeleton_lab.errors import UserError
 from skeleton_lab.files import replacing
 
 __all__ = ["ArrayHeader", "NpzWriter", "Sink", "blocks", "conversion_command", "create_npy", "find_array", "kind_of",
-           "list_arrays", "map_array", "names_of", "read_blocks"]
+           "list_arrays", "map_array", "names_of", "read_blocks", "read_whole"]
 
 BLOCK_BYTES = 2 << 20  # what stays in a core's cache: larger blocks are slower
 MAX_ROW_BYTES = 256 << 20  # a clip of 300 frames takes 180 kB; a row far beyond is a damaged or hostile header
@@ -101,6 +102,22 @@ def read_blocks(path: str | Path, key: str = "", max_bytes: int = BLOCK_BYTES) -
     with _open_data(path, header) as read_rows:
         for rows in blocks(header.shape[0], header.row_bytes, max_bytes):
             yield rows, read_rows(rows)
+
+
+def read_whole(path: str | Path, key: str = "") -> np.ndarray:
+    """Read an array that is small, such as one of names, into memory; a single number or string too.
+
+    Raises:
+        UserError: as `find_array`, or the data is damaged.
+    """
+    path, header = Path(path), find_array(path, key)
+    if kind_of(path) == HDF5:
+        with reading(path), import_h5py(path).File(path, "r") as file:
+            return np.asarray(file[key][()])
+    count = math.prod(header.shape)
+    with _open_data(path, replace(header, shape=(count,))) as read_rows:
+        values = read_rows(slice(0, count))
+    return values.reshape(header.shape, order="F" if header.fortran_order else "C")
 
 
 @contextmanager
@@ -191,13 +208,19 @@ class Sink:
         if block.size:
             self._file.write(np.ascontiguousarray(block).reshape(-1).view(np.uint8).data)
 
+    def append_single(self, value: np.ndarray) -> None:
+        """Write the one value of an array without axes."""
+        if self._shape or value.dtype != self._dtype:
+            raise ValueError(f"'{self._key}' takes {self._dtype} of shape {self._shape}, not a single {value.dtype}")
+        self._file.write(value.tobytes())
+
     def finish(self) -> None:
         """Check that all announced rows have come.
 
         Raises:
             ValueError: rows are missing.
         """
-        if self._rows != self._shape[0]:
+        if self._shape and self._rows != self._shape[0]:
             raise ValueError(f"'{self._key}' was announced with {self._shape[0]} rows and got {self._rows}")
 
 
@@ -247,7 +270,7 @@ class NpzWriter:
             sink.finish()
 
     def write(self, key: str, array: np.ndarray) -> None:
-        """Write a whole array of at least one axis."""
+        """Write a whole array; a single number or string has no axis."""
         with self.member(key, array.shape, array.dtype) as sink:
             _append_all(sink, array)
 
@@ -273,6 +296,9 @@ def create_npy(path: str | Path, shape: Sequence[int], dtype: DTypeLike) -> Iter
 
 
 def _append_all(sink: Sink, array: np.ndarray) -> None:
+    if not array.ndim:
+        sink.append_single(array)
+        return
     row_bytes = math.prod(array.shape[1:]) * array.dtype.itemsize
     for rows in blocks(len(array), row_bytes):
         sink.append(array[rows])

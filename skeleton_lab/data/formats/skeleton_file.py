@@ -16,16 +16,21 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from skeleton_lab.class_names import NTU_120
+from skeleton_lab.data.formats.face import Format, Look, Wanted
+from skeleton_lab.data.formats.ntu import SUFFIX, parse_name
 from skeleton_lab.data.formats.numbers_in_text import Words, find_words, is_number
+from skeleton_lab.data.formats.recording import Recording
+from skeleton_lab.data.formats.sightings import Sightings
 from skeleton_lab.errors import UserError
 from skeleton_lab.skeletons import NTU_25
 
 NUM_JOINTS = 25
+MAX_STREAM_BYTES = 256 << 20  # of a recording that is cut into windows
 MAX_BYTES = 8 << 20  # half as much again as a Kinect writes about six people in ten seconds
 MAX_FRAMES = 20_000  # eleven minutes
 
@@ -41,25 +46,30 @@ _JOINT_LINE = "%.7g " * 11 + "%d\n"
 _REMEDY = "download the recording again or leave it out"
 
 
-@dataclass(frozen=True)
-class Recording:
-    """One recording: a list of sightings, one for each body in each frame, in file order.
-
-    num_frames: F, frames without a body included. frames: (K,) int64, the frame of each sighting, ascending.
-    slots: (K,) int64, its place among the bodies of that frame. body_ids: K strings of digits (they exceed 64 bits).
-    joints: (K, 25, 3) float64, camera coordinates in metres: x to the sensor's left, y up, z away from the sensor.
-    tracking: (K, 25) uint8, 0 not tracked, 1 inferred, 2 tracked.
-    """
-
-    num_frames: int
-    frames: np.ndarray
-    slots: np.ndarray
-    body_ids: tuple[str, ...]
-    joints: np.ndarray
-    tracking: np.ndarray
+FPS = 30.0
 
 
-def read_recording(path: str | Path, max_bytes: int = MAX_BYTES) -> Recording:
+def _looks_like(look: Look) -> bool:
+    """A number alone, and another: of frames, and of bodies in the first one."""
+    lines = [line.split() for line in look.lines[:2]]
+    return bool(lines) and all(len(words) == 1 and words[0].isdigit() for words in lines[:1]) \
+        and (len(lines) < 2 or len(lines[1]) <= 1)
+
+
+def _read(look: Look, wanted: Wanted) -> list[Recording]:
+    sightings = read_recording(look.path, MAX_STREAM_BYTES if wanted.long else MAX_BYTES)
+    try:
+        label = parse_name(look.path.name).label
+    except UserError:  # a name of one's own
+        label = None
+    return [Recording(str(look.path), sightings, NTU_25, body_ids=sightings.bodies, fps=FPS, label=label,
+                      class_names=NTU_120, centre=1)]
+
+
+FORMAT = Format("NTU RGB+D .skeleton", (SUFFIX,), _looks_like, _read)
+
+
+def read_recording(path: str | Path, max_bytes: int = MAX_BYTES) -> Sightings:
     """Read one `.skeleton` file.
 
     Raises:
@@ -78,7 +88,7 @@ def read_recording(path: str | Path, max_bytes: int = MAX_BYTES) -> Recording:
     return parse_recording(text, str(path))
 
 
-def parse_recording(text: bytes, source: str) -> Recording:
+def parse_recording(text: bytes, source: str) -> Sightings:
     """Parse the bytes of a `.skeleton` file; `source` names it in messages.
 
     Raises:
@@ -113,10 +123,10 @@ def _single_spaced(text: bytes) -> bytes:
     return b"\n".join(b" ".join(line.split()) for line in text.split(b"\n"))
 
 
-def format_recording(recording: Recording) -> str:
+def format_recording(recording: Sightings) -> str:
     """Return the text of a `.skeleton` file: seven significant digits, as a Kinect writes them.
 
-    What a `Recording` does not hold is made up: image coordinates by a pinhole camera, orientations of bones from the
+    What `Sightings` do not hold is made up: image coordinates by a pinhole camera, orientations of bones from the
     joints alone, hands unknown.
     """
     rows = np.concatenate([recording.joints, _projected(recording.joints, 366, (256, 212)),
@@ -150,7 +160,7 @@ def _orientations(joints: np.ndarray) -> np.ndarray:
     return turns / np.where(norms > 0, norms, 1) * (lengths > 0)
 
 
-def _parse_words(words: Words) -> Recording | None:
+def _parse_words(words: Words) -> Sightings | None:
     """Return the recording, or None if it breaks the format: this function is quick, `faults` explains."""
     if (words.line_ends - words.line_starts).max() > _MAX_LINE_BYTES:
         return None
@@ -170,7 +180,7 @@ def _parse_words(words: Words) -> Recording | None:
     joints = words.values(joint_lines, 3)
     if not np.isfinite(joints).all():
         return None
-    return Recording(num_frames, frames, slots, body_ids, joints.reshape(-1, NUM_JOINTS, 3),
+    return Sightings(num_frames, frames, slots, body_ids, joints.reshape(-1, NUM_JOINTS, 3),
                      tracking.reshape(-1, NUM_JOINTS))
 
 

@@ -137,3 +137,4 @@ def _ordered() -> tuple[Action, ...]:
 
 
 ACTIONS = _ordered()
+CLASS_NAMES = tuple(action.name for action in ACTIONS)

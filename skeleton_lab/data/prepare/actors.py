@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skeleton_lab.data.formats.skeleton_file import NUM_JOINTS, Recording
+from skeleton_lab.data.formats.sightings import Sightings
+from skeleton_lab.data.formats.skeleton_file import NUM_JOINTS
 
 ACTOR_VALUES = 3 * NUM_JOINTS
 
@@ -52,7 +53,7 @@ class Scene:
     dropped: np.ndarray
 
 
-def collect_bodies(recording: Recording) -> Scene:
+def collect_bodies(recording: Sightings) -> Scene:
     """Gather a recording's sightings by body id and drop the frames without a body."""
     occupied = np.zeros(recording.num_frames, bool)
     occupied[recording.frames] = True

@@ -19,7 +19,8 @@ import numpy as np
 from tqdm import tqdm
 
 from skeleton_lab.data.formats.ntu import Benchmark, list_recordings, read_missing_list
-from skeleton_lab.data.formats.skeleton_file import NUM_JOINTS, Recording, read_recording
+from skeleton_lab.data.formats.sightings import Sightings
+from skeleton_lab.data.formats.skeleton_file import NUM_JOINTS, read_recording
 from skeleton_lab.data.prepare import workers
 from skeleton_lab.data.prepare.actors import ACTOR_VALUES, Body, Scene, choose_actors, collect_bodies, translate
 from skeleton_lab.data.prepare.pieces import FILES_PER_PIECE, Piece, PieceFolder, cut_into_pieces, fingerprint, ragged
@@ -112,7 +113,7 @@ def _collect_piece(task: tuple[Path, Piece, bool]) -> None:
         "skipped": np.array(skipped, np.str_).reshape(-1, 3)})
 
 
-def scene_of(recording: Recording, path: str) -> Scene:
+def scene_of(recording: Sightings, path: str) -> Scene:
     """Return a recording's bodies by id; `path` names it in messages.
 
     Raises:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from skeleton_lab.data.formats.msg3d_clips import load_json
+from skeleton_lab.data.formats.face import load_json
 from skeleton_lab.data.formats.ntu import Benchmark, list_recordings, parse_name, read_missing_list
 from skeleton_lab.data.prepare.msg3d_pipeline import KINETICS, NTU, WORK, Generation, Output, generate
 from skeleton_lab.data.prepare.preparation import MISNAMED, Skipped, Summary

@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from skeleton_lab.data.formats.kinetics import NUM_PEOPLE
 from skeleton_lab.data.formats.labels import write_labels
-from skeleton_lab.data.formats.msg3d_clips import MAX_FRAMES, NUM_PEOPLE, read_kinetics_clip, read_ntu_clip
+from skeleton_lab.data.formats.msg3d_clips import MAX_FRAMES, read_kinetics_clip, read_ntu_clip
 from skeleton_lab.data.formats.row_file import RowFile
 from skeleton_lab.data.prepare import workers
 from skeleton_lab.data.prepare.pieces import FILES_PER_PIECE, Piece, PieceFolder, cut_into_pieces, fingerprint, ragged

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from skeleton_lab.data.formats.labels import write_labels
+from skeleton_lab.data.formats.recording import Made, Recording
 from skeleton_lab.errors import UserError
 from skeleton_lab.predict.predictor import Prediction
 from skeleton_lab.predict.recordings import Archived, ClipFile
@@ -78,9 +79,9 @@ def test_clips_of_one_length_share_a_file() -> None:
     assert alike(clips, ArchiveStage({}, False)) == [[0, 1, 2]]
 
 
-def prediction(logits: list[float] | None, label: int | None, start: int = 0) -> Prediction:
-    take = Archived("clip", label, start, np.ones((4, 1, 20, 3), np.float32))
-    return Prediction(take, None if logits is None else np.array(logits, np.float32))
+def prediction(logits: list[float] | None, truth: int | None, start: int = 0) -> Prediction:
+    take = Archived(Recording("clip", np.ones((4, 1, 20, 3), np.float32), made=Made.ARCHIVED), start)
+    return Prediction(take, None if logits is None else np.array(logits, np.float32), truth)
 
 
 def test_results_in_words_and_data() -> None:
@@ -96,4 +97,6 @@ def test_results_in_words_and_data() -> None:
     assert sum(share for _, share in right.top(3)) == pytest.approx(1)
     assert data[1]["logits"] is None and data[1]["top"] == []
     assert captions([right, wrong], 8, wording) == [wording.labels(right)] * 4 + [wording.labels(wrong)] * 4
-    assert len(lines([prediction([0, 1], 7)], wording)) == 1  # a class the model has not is no mistake of its own
+    unknown = prediction([0, 1], None)
+    assert lines([unknown] * 2, wording) == ["clip: bow 73.1 %, wave 26.9 %"] * 2
+    assert as_json([unknown], wording)[0]["true_class"] is None

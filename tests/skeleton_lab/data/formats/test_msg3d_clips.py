@@ -9,24 +9,24 @@ from typing import Any
 import numpy as np
 import pytest
 
+from skeleton_lab.data.formats.kinetics import most_certain_poses
 from skeleton_lab.data.formats.msg3d_clips import (
     liveliest_bodies,
-    most_certain_poses,
     read_kinetics_clip,
     read_ntu_clip,
 )
-from skeleton_lab.data.formats.skeleton_file import Recording
+from skeleton_lab.data.formats.sightings import Sightings
 from skeleton_lab.errors import NothingToSee, UserError
 from tests.skeleton_texts import body_lines, recording_lines
 
 
-def recording(num_frames: int, *sightings: tuple[int, int, float]) -> Recording:
+def recording(num_frames: int, *sightings: tuple[int, int, float]) -> Sightings:
     """Return sightings (frame, slot, spread along x in metres), each slot's body at a depth of 8 * (slot + 1)."""
     frames, slots, spreads = zip(*sightings, strict=True)
     joints = np.zeros((len(frames), 25, 3))
     joints[..., 0] = np.linspace(-0.5, 0.5, 25) * np.array(spreads)[:, None]
     joints[..., 2] = 8.0 * (np.array(slots)[:, None] + 1)
-    return Recording(num_frames, np.array(frames), np.array(slots), ("7",) * len(frames), joints,
+    return Sightings(num_frames, np.array(frames), np.array(slots), ("7",) * len(frames), joints,
                      np.zeros((len(frames), 25), np.uint8))
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from skeleton_lab.data.formats.ntu import NTU60, NTU120, parse_name
-from skeleton_lab.data.formats.skeleton_file import Recording, read_recording
+from skeleton_lab.data.formats.sightings import Sightings
+from skeleton_lab.data.formats.skeleton_file import read_recording
 from skeleton_lab.data.prepare.actors import ACTOR_VALUES, Body, Scene, choose_actors, collect_bodies, translate
 from tests.skeleton_texts import GOLDEN, unpack
 
@@ -52,7 +53,7 @@ def test_golden_recordings(tmp_path: Path, benchmark, protocol: int, archive: st
 
 def test_collecting_drops_empty_frames_and_closes_gaps() -> None:
     joints = np.arange(5 * 75, dtype=np.float64).reshape(5, 25, 3)
-    recording = Recording(6, np.array([1, 1, 3, 4, 4]), np.array([0, 1, 0, 0, 1]), ("7", "5", "5", "7", "5"), joints,
+    recording = Sightings(6, np.array([1, 1, 3, 4, 4]), np.array([0, 1, 0, 0, 1]), ("7", "5", "5", "7", "5"), joints,
                           np.zeros((5, 25), np.uint8))
     found = collect_bodies(recording)
     assert found.num_frames == 3 and found.dropped.tolist() == [0, 2, 5]
@@ -62,7 +63,7 @@ def test_collecting_drops_empty_frames_and_closes_gaps() -> None:
 
 
 def test_a_body_listed_twice_in_a_frame_never_outgrows_the_scene() -> None:
-    recording = Recording(2, np.array([0, 1, 1]), np.array([0, 0, 1]), ("7", "7", "7"), np.ones((3, 25, 3)),
+    recording = Sightings(2, np.array([0, 1, 1]), np.array([0, 0, 1]), ("7", "7", "7"), np.ones((3, 25, 3)),
                           np.zeros((3, 25), np.uint8))
     assert choose_actors(collect_bodies(recording)).shape == (2, ACTOR_VALUES)
 

@@ -1,0 +1,41 @@
+"""UTD-MHAD (Chen et al., ICIP 2015): a MATLAB file for each recording, `d_skel` (20 joints, 3, frames) in metres."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from skeleton_lab.class_names import UTD_MHAD as CLASS_NAMES
+from skeleton_lab.data.formats.face import REMEDY, Look
+from skeleton_lab.data.formats.small_sets import SmallSet, odd, small_set_format
+from skeleton_lab.errors import UserError
+from skeleton_lab.own_skeletons import UTD_MHAD_20
+
+MAGIC = b"MATLAB 5.0 MAT-file"
+
+
+def _looks_like(look: Look) -> bool:
+    return look.head.startswith(MAGIC)
+
+
+def _read(path: Path) -> np.ndarray:
+    try:
+        from scipy.io import loadmat
+    except ImportError as error:
+        raise UserError("scipy: is needed to read .mat files; pip install scipy") from error
+    try:
+        content = loadmat(path, variable_names=["d_skel"])
+    except Exception as error:  # scipy raises whatever it stumbles over
+        raise UserError(f"{path}: is no readable .mat file ({type(error).__name__}); {REMEDY}") from error
+    joints = content.get("d_skel")
+    if joints is None or joints.ndim != 3 or joints.dtype.kind != "f":
+        raise UserError(f"{path}: holds no array d_skel of (joints, coordinates, frames); {REMEDY}")
+    return joints.transpose(2, 0, 1)  # (V, C, T) -> (T, V, C)
+
+
+UTD_MHAD = SmallSet(
+    name="UTD-MHAD", skeleton=UTD_MHAD_20, centre=2, actions=tuple(range(1, 28)), class_names=CLASS_NAMES,
+    pattern=re.compile(r"a(?P<action>\d+)_s(?P<part>\d+)_t\d+_skeleton\.mat", re.ASCII), is_train=odd, read=_read)
+FORMAT = small_set_format("UTD-MHAD .mat", UTD_MHAD, _looks_like)
