@@ -27,9 +27,9 @@ from numpy.typing import NDArray
 from skeleton_lab.data.feeders.truth import LABEL_SOURCES, read_truth
 from skeleton_lab.errors import UserError, run_command
 from skeleton_lab.files import write_text
-from skeleton_lab.metrics import top_k_accuracy
+from skeleton_lab.metrics import NOT_KNOWN, top_k_accuracy
 from skeleton_lab.pickles import dump_plain_pickle
-from skeleton_lab.streams.fuse import Stream, fuse, read_stream, truth_of
+from skeleton_lab.streams.fuse import Stream, align, fuse, read_stream, truth_of
 from skeleton_lab.streams.search import best_of, class_gains, sample_losses, search_weights, split_in_halves, take
 
 
@@ -37,6 +37,10 @@ def main() -> None:
     args = parse_arguments()
     streams = read_streams(args.scores)
     truth = truth_of(streams, read_truth(args.labels, args.scores, streams[0].names))
+    known = np.flatnonzero(truth != NOT_KNOWN)
+    if len(known) < len(truth):
+        print(f"The class of {len(known)} of {len(truth)} samples is known; all that follows is of these.")
+        streams, truth = take(align(streams), known), truth[known]
     weights = args.weights or [1.0] * len(streams)
     if args.search_scores:
         weights = search_elsewhere(args, streams)
@@ -109,7 +113,9 @@ def search_elsewhere(args: argparse.Namespace, streams: list[Stream]) -> list[fl
         raise UserError(f"{others[0].path}: {others[0].scores.shape[1]} classes, but {streams[0].path} has "
                         f"{streams[0].scores.shape[1]}; give the same streams")
     labels = read_truth(args.search_labels, args.search_scores, others[0].names)
-    return choose(others, truth_of(others, labels))
+    truth = truth_of(others, labels)
+    known = np.flatnonzero(truth != NOT_KNOWN)
+    return choose(take(others, known), truth[known])
 
 
 def choose(streams: list[Stream], truth: NDArray[np.int64]) -> list[float]:

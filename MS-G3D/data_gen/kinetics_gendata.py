@@ -33,8 +33,8 @@ def main() -> None:
     add_run_options(parser)
     options = parser.parse_args()
     with Crew(options.jobs) as crew:
-        for part in options.parts:
-            summary = generate_kinetics(options.data_path, part, options.out_folder, crew, options.strict)
+        for part, summary in generate_kinetics(options.data_path, options.parts, options.out_folder, crew,
+                                               options.strict):
             print(f"{part}:\n{summary.text(crew.jobs)}")
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skeleton_lab.errors import UserError
+from skeleton_lab.metrics import NOT_KNOWN
 from skeleton_lab.streams.fuse import SCORE_FILE, read_stream
 from skeleton_lab.train.config import read_mapping
 from skeleton_lab.train.workdir import PREDICTIONS, read_record
@@ -26,7 +27,7 @@ class Predictions:
     """What a model made of each clip of a test set.
 
     Attributes:
-        names: of the N samples. true, predicted: (N,) class indices.
+        names: of the N samples. true, predicted: (N,) class indices; a true one of -1 is not known.
         probability: (N,) of the predicted class; NaN where not known.
         rank: (N,) place of the true class, from 1; 0 where not known.
         classes: how many there are.
@@ -40,14 +41,16 @@ class Predictions:
     classes: int
 
     def confusion(self) -> NDArray[np.int64]:
-        """Return the (classes, classes) counts; row: true class."""
+        """Return the (classes, classes) counts of samples whose class is known; row: true class."""
         counts = np.zeros((self.classes, self.classes), np.int64)
-        np.add.at(counts, (self.true, self.predicted), 1)
+        known = self.true != NOT_KNOWN
+        np.add.at(counts, (self.true[known], self.predicted[known]), 1)
         return counts
 
     def top_k(self, k: int) -> float | None:
         """Return the share of clips whose class is among the `k` highest scores; None where ranks are not known."""
-        return float((self.rank <= k).mean()) if self.rank.all() else None
+        ranks = self.rank[self.true != NOT_KNOWN]
+        return float((ranks <= k).mean()) if len(ranks) and ranks.all() else None
 
 
 @dataclass(frozen=True)
@@ -132,12 +135,17 @@ def read_history(path: Path) -> list[dict[str, float | None]]:
 def read_predictions(folder: Path) -> Predictions | None:
     """Read predictions.csv; where there is none, what older versions left: the list of all samples, and scores.
 
+    None without either, or if of no sample the class is known.
+
     Raises:
         UserError: a file is damaged.
     """
     path = folder / PREDICTIONS
-    if path.is_file():
-        return _read_table(path)
+    found = _read_table(path) if path.is_file() else _read_newest_list(folder)
+    return found if found is not None and (found.true != NOT_KNOWN).any() else None
+
+
+def _read_newest_list(folder: Path) -> Predictions | None:
     lists = sorted([*folder.glob("*_right.txt"), *folder.glob("right-samples.txt")], key=lambda p: p.stat().st_mtime)
     return _read_list(lists[-1], folder / SCORE_FILE) if lists else None
 
@@ -146,8 +154,10 @@ def _read_table(path: Path) -> Predictions:
     try:
         with open(path, newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
-        true, predicted, rank = (np.array([int(row[key]) for row in rows], np.int64)
-                                 for key in ("true", "predicted", "rank"))
+        if any("-" in row["true"] for row in rows):  # not known is an empty cell
+            raise ValueError("a class below 0")
+        true, predicted, rank = (np.array([int(row[key] or unknown) for row in rows], np.int64)
+                                 for key, unknown in (("true", NOT_KNOWN), ("predicted", ""), ("rank", 0)))
         names, probability = [row["sample"] for row in rows], np.array([float(row["probability"]) for row in rows])
     except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:
         raise UserError(f"{path}: not a table of predictions ({type(error).__name__}: {error}); test again, or delete "
@@ -180,7 +190,7 @@ def _checked(path: Path, found: Predictions, classes: int) -> Predictions:
     """Return `found` with the number of its classes."""
     if not len(found.true):
         raise UserError(f"{path}: holds no sample; test again, or delete it")
-    named = np.concatenate([found.true, found.predicted])
+    named = np.concatenate([found.true[found.true != NOT_KNOWN], found.predicted])
     low, high = int(named.min()), int(named.max())
     if low < 0 or high >= _MOST_CLASSES:
         raise UserError(f"{path}: class {low if low < 0 else high} is out of range; test again, or delete it")

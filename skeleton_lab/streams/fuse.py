@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skeleton_lab.errors import UserError
-from skeleton_lab.metrics import top_k_accuracy
+from skeleton_lab.metrics import NOT_KNOWN, top_k_accuracy
 from skeleton_lab.pickles import load_plain_pickle
 
 SCORE_FILE = "epoch1_test_score.pkl"
@@ -94,10 +94,10 @@ def align(streams: Sequence[Stream]) -> list[Stream]:
 
 
 def truth_of(streams: Sequence[Stream], labels: Mapping[Hashable, int]) -> NDArray[np.int64]:
-    """Return the classes (N,) of the first stream's samples, in its order.
+    """Return the classes (N,) of the first stream's samples, in its order; -1: not known.
 
     Raises:
-        UserError: a sample without a label, or with one that the scores have no column for.
+        UserError: a sample without a label, or with one that the scores have no column for; no label is known.
     """
     first = streams[0]
     unknown = [name for name in first.names if name not in labels]
@@ -105,9 +105,11 @@ def truth_of(streams: Sequence[Stream], labels: Mapping[Hashable, int]) -> NDArr
         raise UserError(f"{first.path}: sample '{unknown[0]}' has no label in this data set "
                         f"({len(unknown)} such); check that the scores were made from it")
     truth = np.array([labels[name] for name in first.names], np.int64)
-    if len(truth) and not 0 <= truth.min() <= truth.max() < first.scores.shape[1]:
+    if len(truth) and not NOT_KNOWN <= truth.min() <= truth.max() < first.scores.shape[1]:
         raise UserError(f"{first.path}: scores of {first.scores.shape[1]} classes, but labels from {truth.min()} to "
                         f"{truth.max()}; check that both are of the same data set")
+    if len(truth) and (truth == NOT_KNOWN).all():
+        raise UserError(f"{first.path}: of no sample is the class known (all labels are -1); give labels that are")
     return truth
 
 

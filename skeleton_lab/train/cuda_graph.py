@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from skeleton_lab.errors import UserError
+from skeleton_lab.metrics import NOT_KNOWN
 from skeleton_lab.train.device import Precision
 
 WARM_UP = 3  # passes that run as they are before one is recorded: libraries set themselves up in the first ones
@@ -166,11 +167,18 @@ def logits_of(output: Any) -> Tensor:
     return output[0] if isinstance(output, tuple) else output
 
 
-def check_labels(labels: Tensor, num_classes: int) -> None:
-    """Raise a UserError unless each label is one of the classes; labels that are on a GPU have been looked at."""
+def check_labels(labels: Tensor, num_classes: int, not_known_ok: bool = False) -> None:
+    """Raise a UserError unless each label is one of the classes, or -1, not known, where that is `not_known_ok`.
+
+    Labels that are on a GPU have been looked at.
+    """
     if labels.is_cuda:
         return
-    largest = int(labels.max())
-    if largest >= num_classes or int(labels.min()) < 0:
+    smallest, largest = int(labels.min()), int(labels.max())
+    if largest >= num_classes:
+        from_one = "; if the labels count from 1, subtract 1 from all" if largest == num_classes else ""
         raise UserError(f"label {largest} is out of range for a model of {num_classes} classes; "
-                        "check num_class in model_args against the data")
+                        f"check num_class in model_args against the data{from_one}")
+    if smallest < (NOT_KNOWN if not_known_ok else 0):
+        raise UserError(f"label {smallest} is no class; classes count from 0, and clips whose class is not known (-1) "
+                        "can be tested, not trained on: take them out of the training data")

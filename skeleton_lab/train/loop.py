@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
@@ -16,6 +17,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from skeleton_lab.errors import UserError
+from skeleton_lab.metrics import NOT_KNOWN
 from skeleton_lab.train.batches import Batch
 from skeleton_lab.train.cuda_graph import TrainingPasses, check_labels, logits_of
 from skeleton_lab.train.device import Precision
@@ -76,9 +78,9 @@ class Evaluation:
 
     Attributes:
         scores: (N, classes) float32 logits, in the order of the data set.
-        labels: (N,) int64 class indices.
-        loss: unweighted mean of the batches' losses.
-        batches: how many there were.
+        labels: (N,) int64 class indices, -1 where not known.
+        loss: unweighted mean of the batches' losses, of clips whose class is known; NaN without one.
+        batches: how many had such clips.
         seconds: wall-clock time.
         complete: False when the loop was asked to stop.
     """
@@ -89,6 +91,11 @@ class Evaluation:
     batches: int
     seconds: float
     complete: bool = True
+
+    @property
+    def num_known(self) -> int:
+        """Of how many clips the class is known."""
+        return int((self.labels != NOT_KNOWN).sum())
 
 
 @dataclass
@@ -196,8 +203,10 @@ def evaluate(model: nn.Module, batches: Iterable[Batch], compute: Compute, progr
         for data, labels, _ in batches:
             with compute.precision.autocast():
                 logits = logits_of(model(data.to(compute.device, non_blocking=True))).float()
-            check_labels(labels, logits.shape[1])
-            losses.append(functional.cross_entropy(logits, labels.to(compute.device, non_blocking=True)))
+            check_labels(labels, logits.shape[1], not_known_ok=True)
+            if (labels != NOT_KNOWN).any():  # the loss of a batch is the mean over the clips whose class is known
+                losses.append(functional.cross_entropy(logits, labels.to(compute.device, non_blocking=True),
+                                                       ignore_index=NOT_KNOWN))
             scores.append(logits)
             labels_seen.append(labels)
             bar.update(len(labels) * world.size)
@@ -210,7 +219,7 @@ def evaluate(model: nn.Module, batches: Iterable[Batch], compute: Compute, progr
         scores, labels_seen, losses = (_interleaved([tensors[part] for tensors, _ in shards]) for part in range(3))
         complete = all(finished for _, finished in shards)
     all_scores = torch.cat(scores).cpu().numpy()
-    loss = float(torch.stack(losses).mean())
+    loss = float(torch.stack(losses).mean()) if losses else math.nan
     return Evaluation(all_scores, torch.cat(labels_seen).numpy(), loss, len(losses), time.perf_counter() - start,
                       complete)
 

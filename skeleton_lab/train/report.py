@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skeleton_lab.files import replacing, write_text
+from skeleton_lab.metrics import NOT_KNOWN
 from skeleton_lab.pickles import dump_plain_pickle
 
 HISTORY_COLUMNS = ("epoch", "learning_rate", "train_loss", "train_top1", "test_loss", "test_top1", "test_top5",
@@ -35,10 +36,10 @@ def write_sample_lists(right: Path, wrong: Path, predicted: NDArray[np.integer],
     """Write upstream's two lists of a test.
 
     `right` holds `predicted,true` of every sample, in order (upstream's name for it, kept for its
-    tools); `wrong` holds `index,predicted,true` of the samples that were misclassified.
+    tools), true -1 where it is not known; `wrong` holds `index,predicted,true` of the samples that were misclassified.
     """
     _write_csv(right, zip(predicted.tolist(), labels.tolist(), strict=True))
-    missed = np.flatnonzero(predicted != labels)
+    missed = np.flatnonzero((predicted != labels) & (labels != NOT_KNOWN))
     _write_csv(wrong, ((int(i), int(predicted[i]), int(labels[i])) for i in missed))
 
 
@@ -47,14 +48,15 @@ def write_predictions(path: Path, names: Sequence[str], scores: NDArray[np.float
     """Write a CSV with a row for each clip of a test, in order.
 
     Columns: `sample`, its name; `true` and `predicted` class; `probability` of the predicted one, by softmax; `rank` of
-    the true class among the scores, from 1.
+    the true class among the scores, from 1. `true` and `rank` are empty where the class is not known.
     """
     predicted = scores.argmax(axis=1)
     rising = np.exp(scores - scores.max(axis=1, keepdims=True), dtype=np.float64)
     probability = rising.max(axis=1) / rising.sum(axis=1)
     place = (np.argsort(scores, axis=1, kind="stable") == labels[:, None]).argmax(axis=1)  # as top_k_accuracy has it
-    rows = zip(names, labels.tolist(), predicted.tolist(), [f"{p:.4f}" for p in probability],
-               (scores.shape[1] - place).tolist(), strict=True)
+    true, rank = ([value if label != NOT_KNOWN else "" for value, label in zip(values.tolist(), labels, strict=True)]
+                  for values in (labels, scores.shape[1] - place))
+    rows = zip(names, true, predicted.tolist(), [f"{p:.4f}" for p in probability], rank, strict=True)
     _write_csv(path, [PREDICTION_COLUMNS, *rows])
 
 

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 from skeleton_lab.errors import UserError
 from skeleton_lab.files import replacing
 from skeleton_lab.imports import construct, load_object
+from skeleton_lab.metrics import NOT_KNOWN
 from skeleton_lab.nn.descriptor_fusion import Describe, Vectors, fused
 from skeleton_lab.nn.norm import with_synchronised_norms
 from skeleton_lab.nn.synchrony import synchronise
@@ -168,6 +169,7 @@ def open_part(setup: Setup, training: bool) -> Part:
     batches = Batches(len(feeder), size, config.seed, shuffle=training, world=setup.world)
     if not len(batches):
         raise UserError(f"{key}: {len(feeder)} clip(s) make no batch of {size}; use a smaller batch size or more data")
+    _require_truth(feeder, training, config.phase, key)
     _require_classes(feeder, config)
     names = getattr(feeder, "sample_name", None)
     names = list(range(len(feeder))) if names is None else list(names)
@@ -183,7 +185,21 @@ def _require_classes(feeder: Any, config: Config) -> None:
     """Refuse labels beyond the classes that the model is told of, before its first batch would."""
     labels, classes = np.asarray(getattr(feeder, "label", ())), config.model_args.get("num_class")
     if labels.size and labels.dtype.kind in "iu" and isinstance(classes, int):
-        check_labels(torch.as_tensor(labels.astype(np.int64)), classes)
+        check_labels(torch.as_tensor(labels.astype(np.int64)), classes, not_known_ok=True)
+
+
+def _require_truth(feeder: Any, training: bool, phase: str, key: str) -> None:
+    """Raise a UserError where classes that a training needs are not known: of all its clips, and of some to test."""
+    labels = np.asarray(getattr(feeder, "label", ()))
+    if labels.ndim != 1 or labels.dtype.kind not in "iu" or not len(labels):
+        return
+    unknown = np.flatnonzero(labels == NOT_KNOWN)
+    if training and len(unknown):
+        raise UserError(f"{key}: the label of clip {unknown[0]} is -1, which means that its class is not known "
+                        f"({len(unknown)} such); such clips can be tested, not trained on: take them out")
+    if phase == "train" and len(unknown) == len(labels):
+        raise UserError(f"{key}: of no clip is the class known (all labels are -1), but a training chooses its best "
+                        "epoch by them; give labelled ones, and afterwards predict these with predict.py")
 
 
 def _describer(config: Config, names: list[str], key: str) -> Describe:

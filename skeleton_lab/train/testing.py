@@ -81,8 +81,12 @@ def evaluate_part(setup: Setup, part: Part, compute: Compute, outputs: Outputs) 
     if not evaluation.complete:
         return evaluation
     _require_finite(setup, part, evaluation)
-    work_dir.log(f"\tMean test loss of {evaluation.batches} batches: {evaluation.loss:.6f}.")
-    for k in setup.config.show_topk:
+    if evaluation.num_known < len(evaluation.labels):
+        work_dir.log(f"\tThe class of {evaluation.num_known} of {len(evaluation.labels)} clips is known: loss and "
+                     "accuracy are of these.")
+    if evaluation.num_known:
+        work_dir.log(f"\tMean test loss of {evaluation.batches} batches: {evaluation.loss:.6f}.")
+    for k in setup.config.show_topk if evaluation.num_known else ():
         percent = 100 * top_k_accuracy(evaluation.scores, evaluation.labels, k)
         work_dir.log(texts.top_k.format(k=k, percent=percent))
     if setup.world.is_main:
@@ -92,7 +96,7 @@ def evaluate_part(setup: Setup, part: Part, compute: Compute, outputs: Outputs) 
 
 def _require_finite(setup: Setup, part: Part, evaluation: Evaluation) -> None:
     """Raise TrainingDiverged where scores are no numbers, before anything is written of them."""
-    if np.isfinite(evaluation.loss):
+    if np.isfinite(evaluation.loss) or (not evaluation.num_known and np.isfinite(evaluation.scores).all()):
         return
     bad = np.flatnonzero(~np.isfinite(evaluation.scores).all(axis=1))
     which = f", scores of {len(bad)} of {len(evaluation.scores)} clips are no numbers" if len(bad) else ""
@@ -111,7 +115,7 @@ def _write(setup: Setup, part: Part, evaluation: Evaluation, outputs: Outputs) -
     folder, scores, labels = setup.work_dir.path, evaluation.scores, evaluation.labels
     stem = f"epoch{outputs.epoch}_test"
     counts = confusion(scores, labels)
-    if outputs.class_table:
+    if outputs.class_table and evaluation.num_known:
         report.write_class_table(folder / f"{stem}_each_class_acc.csv", class_accuracy(counts), counts)
     if outputs.scores:
         report.write_scores(folder / f"{stem}_score.pkl", part.names, scores)
@@ -122,8 +126,8 @@ def _write(setup: Setup, part: Part, evaluation: Evaluation, outputs: Outputs) -
         report.write_sample_lists(right, wrong, scores.argmax(axis=1), labels)
     if outputs.predictions:
         report.write_predictions(folder / PREDICTIONS, part.names, scores, labels)
-    if outputs.picture:
+    if outputs.picture and evaluation.num_known:
         top1 = 100 * top_k_accuracy(scores, labels, 1)
         names = None if part.words.class_names is None else filled(part.words.class_names, len(counts))
-        title = f"{len(labels)} clips, top-1 {top1:.2f} %"
+        title = f"{evaluation.num_known} clips, top-1 {top1:.2f} %"
         report.draw_confusion(folder / "confusion_matrix.png", counts, title, names)

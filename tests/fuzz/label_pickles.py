@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from skeleton_lab.data.formats.class_indices import nothing
 from skeleton_lab.data.formats.labels import read_labels
 from skeleton_lab.errors import UserError
 from skeleton_lab.pickles import load_plain_pickle
@@ -59,7 +60,7 @@ def check_content(content: bytes) -> bool:
 def _labels(path: Path) -> bool:
     """Plain data; as labels it is two lists of equal length, or refused."""
     try:
-        names, labels = read_labels(path)
+        names, labels = read_labels(path, nothing)
     except UserError as error:
         refused_in_one_line(error, str(path))
         return True

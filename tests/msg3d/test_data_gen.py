@@ -18,7 +18,7 @@ import pytest
 from skeleton_lab.data.formats.labels import read_labels
 from skeleton_lab.data.formats.ntu import NTU60
 from skeleton_lab.data.prepare import msg3d_pipeline, pieces
-from skeleton_lab.data.prepare.msg3d_commands import generate_ntu
+from skeleton_lab.data.prepare.msg3d_commands import generate_kinetics, generate_ntu
 from skeleton_lab.data.prepare.workers import Crew
 from skeleton_lab.errors import UserError
 from skeleton_lab.skeletons import NTU_25, OPENPOSE_18
@@ -152,6 +152,36 @@ def test_golden_kinetics(tmp_path: Path, run_script) -> None:
     assert read_labels(tmp_path / "out" / "val_label.pkl") == (expected["val_names"].tolist(),
                                                                expected["val_labels"].tolist())
     assert "1  (without a skeleton, says the label file)" in result.stdout
+
+
+@pytest.mark.parametrize(("label", "complaint"), [
+    (-1, "label_index of vid01 is -1, which means that its class is not known"), (-3, "vid01 is -3; class indices"),
+    (1.5, "label_index of vid01 is 1.5; class indices"), ("2", "label_index of vid01 is '2'"),
+    (10**6, "outside 0..99999"),
+])
+def test_kinetics_refuses_what_is_no_class_before_it_writes(tmp_path: Path, label, complaint: str) -> None:
+    raw, out = unpack("kinetics_raw", tmp_path), tmp_path / "out"
+    (raw / "kinetics_val").rename(raw / "kinetics_train")  # the second part: the first one is not written either
+    labels = json.loads((raw / "kinetics_val_label.json").read_text())
+    (raw / "kinetics_val").mkdir()
+    (raw / "kinetics_val" / "vid02.json").write_text((raw / "kinetics_train" / "vid02.json").read_text())
+    labels["vid01"]["label_index"] = label
+    (raw / "kinetics_train_label.json").write_text(json.dumps(labels))
+    with Crew(1) as crew, pytest.raises(UserError) as error:
+        list(generate_kinetics(raw, ("val", "train"), out, crew))
+    assert complaint in str(error.value) and "kinetics_train_label.json: " in str(error.value)
+    assert not out.exists()
+
+
+def test_kinetics_without_the_training_part_says_what_would_do(tmp_path: Path) -> None:
+    raw, out = unpack("kinetics_raw", tmp_path), tmp_path / "out"
+    with Crew(1) as crew:
+        with pytest.raises(UserError, match=r"kinetics_train_label.json: .*; --parts val makes what is there"):
+            list(generate_kinetics(raw, ("val", "train"), out, crew))
+        assert not out.exists()
+        (raw / "kinetics_train_label.json").write_text((raw / "kinetics_val_label.json").read_text())
+        with pytest.raises(UserError, match=r"kinetics_train: cannot list it .*; --parts val makes what is there"):
+            list(generate_kinetics(raw, ("val", "train"), out, crew))
 
 
 def test_kinetics_reports_what_it_skips(tmp_path: Path, run_script) -> None:

@@ -12,6 +12,7 @@ from skeleton_lab.data.formats import labels as label_pickles
 from skeleton_lab.data.formats.layouts import read_header, read_labels
 from skeleton_lab.data.formats.nw_ucla import UCLA_ACTIONS
 from skeleton_lab.errors import UserError
+from skeleton_lab.metrics import NOT_KNOWN
 from skeleton_lab.pickles import load_plain_pickle
 
 FROM_NAMES = "names"
@@ -24,7 +25,7 @@ _UCLA = re.compile(r"a(\d{2})_s\d{2}_e\d{2}_v\d{2}")
 
 
 def read_truth(source: str | None, scores: Sequence[str], names: Sequence[Hashable]) -> dict[Hashable, int]:
-    """Return the class of each sample name.
+    """Return the class of each sample name; -1: not known.
 
     Args:
         source: see `LABEL_SOURCES`; None: the table beside one of the `scores`, files or work directories.
@@ -82,7 +83,7 @@ def ucla_labels(path: str | Path, entries: Any) -> dict[Hashable, int]:
 def _from_table(path: Path) -> dict[Hashable, int]:
     try:
         with open(path, newline="", encoding="utf-8") as file:
-            rows = [(row["sample"], int(row["true"])) for row in csv.DictReader(file)]
+            rows = [(row["sample"], int(row["true"] or NOT_KNOWN)) for row in csv.DictReader(file)]
     except OSError as error:
         raise UserError(f"{path}: cannot read it ({error.strerror})") from None
     except (ValueError, TypeError, KeyError, csv.Error) as error:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from skeleton_lab.data.formats.class_indices import class_indices
 from skeleton_lab.data.formats.face import load_json
 from skeleton_lab.data.formats.ntu import Benchmark, list_recordings, parse_name, read_missing_list
 from skeleton_lab.data.prepare.msg3d_pipeline import KINETICS, NTU, WORK, Generation, Output, generate
 from skeleton_lab.data.prepare.preparation import MISNAMED, Skipped, Summary
 from skeleton_lab.data.prepare.workers import Crew
 from skeleton_lab.errors import UserError
+from skeleton_lab.metrics import NOT_KNOWN
 
 PARTS = ("train", "val")
 
@@ -44,12 +47,34 @@ def generate_ntu(benchmark: Benchmark, sources: Sequence[Path], missing_list: Pa
     return summary
 
 
-def generate_kinetics(data_folder: Path, part: str, out_folder: Path, crew: Crew, strict: bool = False) -> Summary:
-    """Make the files of one part of Kinetics-Skeleton from `kinetics_<part>/` and `kinetics_<part>_label.json`.
+def generate_kinetics(data_folder: Path, parts: Sequence[str], out_folder: Path, crew: Crew,
+                      strict: bool = False) -> Iterator[tuple[str, Summary]]:
+    """Make the files of parts of Kinetics-Skeleton from `kinetics_<part>/` and `kinetics_<part>_label.json`.
+
+    What all parts are made of is looked at before anything is written.
+
+    Yields:
+        each part, once it is made, and what was read of it.
 
     Raises:
-        UserError: bad input.
+        UserError: bad input; a clip whose class is not known.
     """
+    plans = []
+    for part in parts:
+        try:
+            plans.append(_plan_kinetics(data_folder, part, out_folder, strict))
+        except UserError as error:
+            there = [name for name in parts if (data_folder / f"kinetics_{name}_label.json").is_file()
+                     and (data_folder / f"kinetics_{name}").is_dir()]
+            advice = f"; --parts {' '.join(there)} makes what is there" if there and part not in there else ""
+            raise UserError(f"{error}{advice}") from error
+    for part, (plan, summary) in zip(parts, plans, strict=True):
+        generate(plan, crew, summary)
+        yield part, summary
+
+
+def _plan_kinetics(data_folder: Path, part: str, out_folder: Path, strict: bool) -> tuple[Generation, Summary]:
+    """Return what to make for one part, and what was passed over; UserError for bad input."""
     folder, label_file = data_folder / f"kinetics_{part}", data_folder / f"kinetics_{part}_label.json"
     entries = _read_label_file(label_file)
     try:
@@ -68,16 +93,26 @@ def generate_kinetics(data_folder: Path, part: str, out_folder: Path, crew: Crew
     if not wanted:
         raise UserError(f"{folder}: no recording with a skeleton; check it against {label_file.name}")
     output = Output(out_folder, part, np.ones(len(wanted), bool))
-    generate(Generation(KINETICS, wanted, [path.name for path in wanted], [entries[path.stem][1] for path in wanted],
-                        [output], out_folder / f"{WORK}_{part}", strict), crew, summary)
-    return summary
+    names = [path.name for path in wanted]
+    labels = _classes_of(label_file, names, [entries[path.stem][1] for path in wanted])
+    return Generation(KINETICS, wanted, names, labels, [output], out_folder / f"{WORK}_{part}", strict), summary
 
 
-def _read_label_file(path: Path) -> dict[str, tuple[bool, int]]:
-    """Return id -> (has a skeleton, class index)."""
+def _read_label_file(path: Path) -> dict[str, tuple[bool, Any]]:
+    """Return id -> (has a skeleton, label_index as it stands)."""
     content = load_json(path)
     try:
-        return {name: (bool(entry["has_skeleton"]), int(entry["label_index"])) for name, entry in content.items()}
+        return {name: (bool(entry["has_skeleton"]), entry["label_index"]) for name, entry in content.items()}
     except (AttributeError, TypeError, KeyError, ValueError) as error:
         raise UserError(f"{path}: {error!r:.60}; expected an object of id: {{has_skeleton, label_index}}; download it "
                         "again") from error
+
+
+def _classes_of(label_file: Path, names: Sequence[str], labels: Sequence[Any]) -> list[int]:
+    """Return the label_index of each recording as a class; UserError where one is no class, or -1, not known."""
+    for name, label in zip(names, labels, strict=True):
+        if not isinstance(label, int) or label < 0:
+            what = ("is -1, which means that its class is not known; label it or leave the recording out"
+                    if label == NOT_KNOWN else f"is {label!r:.20}; class indices are whole numbers from 0")
+            raise UserError(f"{label_file}: label_index of {name.removesuffix('.json')} {what}")
+    return [int(label) for label in class_indices(list(labels), f"{label_file}: 'label_index'")]
