@@ -3,9 +3,11 @@
 
     python3 export.py --run work_dir/ctrgcn_ntu60_xsub_joint --format onnx --output ctrgcn.onnx
     python3 export.py --run work_dir/msg3d_joint --format torch_export --output msg3d.pt2
+    python3 export.py --run work_dir/pyskl_j --format pyskl --output j.pth
 
 The file takes clips (N, C, T, V, M) float32 as the run's feeder gives them and returns logits (N, classes). N and T are
-left open where the model permits. Not for preparing recordings: that is the feeder's part, see docs/export.md.
+left open where the model permits. With pyskl it is a checkpoint that PYSKL and MMAction2 load. Not for preparing
+recordings: that is the feeder's part, see docs/export.md.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from skeleton_lab.errors import UserError, run_command
 from skeleton_lab.export.export import TOLERANCE, example_for, export
 from skeleton_lab.export.formats import LEAST_FRAMES, ONNX, TORCH_EXPORT, require
 from skeleton_lab.files import size_text
+from skeleton_lab.foreign.exported import PYSKL, write_checkpoint
 from skeleton_lab.train.trained import add_options, open_chosen
 
 OTHER = {ONNX: "onnxruntime", TORCH_EXPORT: "torch.export.load"}
@@ -28,10 +31,16 @@ OTHER = {ONNX: "onnxruntime", TORCH_EXPORT: "torch.export.load"}
 
 def main() -> None:
     options = read_options()
-    require(options.format)
+    if options.format != PYSKL:
+        require(options.format)
     if options.output.exists() and not options.overwrite:
         raise UserError(f"{options.output}: exists; choose another --output, or replace it with --overwrite")
     trained = open_chosen(options)
+    if options.format == PYSKL:
+        config = write_checkpoint(trained, options.output)
+        print(f"{options.output}: {size_text(options.output.stat().st_size)}, a checkpoint for this network:\n{config}",
+              end="")
+        return
     example, found = export(trained, example_for(trained, options.frames), options.format, options.output)
     print(f"{options.output}: {size_text(options.output.stat().st_size)}, {trained.config.model} with the weights of "
           f"{trained.weights}")
@@ -49,7 +58,7 @@ def main() -> None:
 def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_options(parser)
-    parser.add_argument("--format", required=True, choices=(ONNX, TORCH_EXPORT), help="the kind of file")
+    parser.add_argument("--format", required=True, choices=(ONNX, TORCH_EXPORT, PYSKL), help="the kind of file")
     parser.add_argument("--output", required=True, type=Path, metavar="FILE", help="the file to write")
     parser.add_argument("--frames", type=int, metavar="T", help="frames of the clips to trace and check with (default: "
                         "as the run's test clips, else 64)")

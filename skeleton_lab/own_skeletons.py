@@ -6,7 +6,9 @@ them. Name joints "left ..." and "right ..." where they have a side, so that the
 
 from __future__ import annotations
 
-from skeleton_lab.skeletons import Skeleton
+from dataclasses import replace
+
+from skeleton_lab.skeletons import COCO_17, HAND_21, NTU_25, OPENPOSE_18, Skeleton
 
 # UTD-MHAD (Chen et al., ICIP 2015): Microsoft Kinect v1, the order of the rows of `d_skel`.
 UTD_MHAD_20 = Skeleton(
@@ -40,3 +42,11 @@ MSR_ACTION3D_20 = Skeleton(
     ),
     root=2,
 )
+
+# The graphs of PYSKL and MMAction2 by their `layout`. NTU's hand tips hang on the hands there, not on the thumbs;
+# OpenPose's root is the neck.
+_TIPS_ON_HANDS = replace(NTU_25, name="NTU RGB+D (25 joints, hand tips on hands)", edges=tuple(
+    (child, {21: 7, 23: 11}.get(child, parent)) for child, parent in NTU_25.edges))
+_FROM_NECK = replace(OPENPOSE_18, name="OpenPose (18 joints, from the neck)", root=1, edges=(
+    (0, 1), *OPENPOSE_18.edges[1:]))
+PYSKL_LAYOUTS = {"nturgb+d": _TIPS_ON_HANDS, "coco": COCO_17, "openpose": _FROM_NECK, "handmp": HAND_21}

@@ -1,4 +1,4 @@
-"""The three skeletons the lab knows, and the adjacency matrices its models are built on.
+"""The skeletons the lab knows, and the adjacency matrices its models are built on.
 
 All joint numbers are 0-based. Adjacency matrices are indexed [target joint, source joint].
 """
@@ -116,7 +116,31 @@ OPENPOSE_18 = Skeleton(
     root=0,
 )
 
-SKELETONS = (NTU_25, UCLA_20, OPENPOSE_18)
+# COCO's keypoints, as HRNet and most 2D pose estimators give them.
+COCO_17 = Skeleton(
+    name="COCO (17 joints)",
+    joint_names=(
+        "nose", "left eye", "right eye", "left ear", "right ear",
+        "left shoulder", "right shoulder", "left elbow", "right elbow", "left wrist", "right wrist",
+        "left hip", "right hip", "left knee", "right knee", "left ankle", "right ankle",
+    ),
+    edges=(
+        (1, 0), (2, 0), (3, 1), (4, 2), (5, 0), (6, 0), (7, 5), (8, 6), (9, 7), (10, 8), (11, 5), (12, 6), (13, 11),
+        (14, 12), (15, 13), (16, 14),
+    ),
+    root=0,
+)
+
+# One hand, as MediaPipe gives it.
+HAND_21 = Skeleton(
+    name="hand (21 joints)",
+    joint_names=("wrist", *(f"{finger} {joint}" for finger in ("thumb", "index", "middle", "ring", "little")
+                            for joint in ("base", "knuckle", "joint", "tip"))),
+    edges=tuple((joint, 0 if joint % 4 == 1 else joint - 1) for joint in range(1, 21)),
+    root=0,
+)
+
+SKELETONS = (NTU_25, UCLA_20, OPENPOSE_18, COCO_17, HAND_21)
 
 # Degrees whose inverse root in the published figures is not the nearest float32 but its neighbour, and on which side.
 # Of the degrees that occur in MS-G3D's graphs it is these two.

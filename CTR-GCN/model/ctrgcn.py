@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from model.aggregation import AggregationWeights, RefinedAggregation
 from model.plain import PlainRefinement
-from skeleton_lab.nn.blocks import NUM_SUBSETS, Block, BlockStack, ClipShape, graph_adjacency, shortcut
+from skeleton_lab.nn.blocks import NUM_SUBSETS, Block, BlockStack, ClipShape, block_plan, graph_adjacency, shortcut
 from skeleton_lab.nn.layers import MultiScaleTemporalConv, conv_norm, init_batch_norm, init_he_fan_out
 from skeleton_lab.nn.norm import Moments, NormActivation, folded, update_running
 from skeleton_lab.nn.precision import working_dtype
@@ -21,8 +21,17 @@ TEMPORAL_KERNEL = 5
 TEMPORAL_DILATIONS = (1, 2)
 TEMPORAL_NORM_STD = 0.02
 RAW_CHANNELS = (3, 9)  # inputs this narrow are coordinates: they get a fixed number of relation channels
+MOST_RAW_CHANNELS = 16  # PYSKL's rule in place of the paper's code
 RELATION_CHANNELS_OF_RAW = 8
 RELATION_REDUCTION = 8
+
+
+def relation_channels(in_channels: int, as_pyskl: bool) -> int:
+    """Return R of a unit's input width: an eighth of it, or a fixed number of coordinates."""
+    raw = in_channels in RAW_CHANNELS or in_channels < RELATION_REDUCTION  # an eighth of fewer would be none
+    if raw or (as_pyskl and in_channels <= MOST_RAW_CHANNELS):
+        return RELATION_CHANNELS_OF_RAW
+    return in_channels // RELATION_REDUCTION
 
 
 class SubsetConvs(nn.Module):
@@ -31,10 +40,8 @@ class SubsetConvs(nn.Module):
     conv1, conv2: phi and psi, C_in -> R; conv3: features, C_in -> C_out; conv4: xi, R -> C_out.
     """
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, relations: int) -> None:
         super().__init__()
-        raw = in_channels in RAW_CHANNELS
-        relations = RELATION_CHANNELS_OF_RAW if raw else in_channels // RELATION_REDUCTION
         self.conv1 = nn.Conv2d(in_channels, relations, 1)
         self.conv2 = nn.Conv2d(in_channels, relations, 1)
         self.conv3 = nn.Conv2d(in_channels, out_channels, 1)
@@ -47,7 +54,8 @@ class TopologyRefinementUnit(nn.Module):
     (B, C_in, V, T) -> (B, C_out, V, T). In evaluation mode the batch norms are folded into the convolutions.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, adjacency: np.ndarray, adaptive: bool = True) -> None:
+    def __init__(self, in_channels: int, out_channels: int, adjacency: np.ndarray, adaptive: bool = True,
+                 as_pyskl: bool = False) -> None:
         super().__init__()
         topology = torch.from_numpy(adjacency.astype(np.float32))
         if adaptive:
@@ -55,7 +63,8 @@ class TopologyRefinementUnit(nn.Module):
         else:
             self.register_buffer("fixed_adjacency", topology, persistent=False)
         self.alpha = nn.Parameter(torch.zeros(1))
-        self.convs = nn.ModuleList([SubsetConvs(in_channels, out_channels) for _ in range(NUM_SUBSETS)])
+        relations = relation_channels(in_channels, as_pyskl)
+        self.convs = nn.ModuleList([SubsetConvs(in_channels, out_channels, relations) for _ in range(NUM_SUBSETS)])
         self.down = shortcut(in_channels, out_channels)
         self.bn = nn.BatchNorm2d(out_channels)
         self.adaptive = adaptive
@@ -131,19 +140,24 @@ class Model(BlockStack):
         graph: dotted path of a class with `A` (3, V, V). graph_args: its keyword arguments.
         drop_out: probability, in front of the classifier.
         adaptive: whether the shared topologies are trained (`PA`) or constant.
+        tcn_relu: PYSKL's variant: each temporal unit ends in a ReLU before the block's shortcut is added, and up to 16
+            input channels count as coordinates.
+        blocks: [channels, stride] of each block (default: the ten of the paper).
 
     Raises:
-        UserError: no graph, or one that does not have `num_point` joints.
+        UserError: no graph, one that does not have `num_point` joints, or no plan of blocks.
     """
 
     def __init__(self, num_class: int = 60, num_point: int = 25, num_person: int = 2, graph: str | None = None,
                  graph_args: Mapping[str, Any] | None = None, in_channels: int = 3, drop_out: float = 0,
-                 adaptive: bool = True) -> None:
+                 adaptive: bool = True, tcn_relu: bool = False,
+                 blocks: Sequence[Sequence[int]] | None = None) -> None:
         adjacency = graph_adjacency(graph, graph_args, num_point)
 
         def make_block(channels: int, out_channels: int, stride: int, first: bool) -> Block:
-            return Block(TopologyRefinementUnit(channels, out_channels, adjacency, adaptive),
+            return Block(TopologyRefinementUnit(channels, out_channels, adjacency, adaptive, as_pyskl=tcn_relu),
                          _temporal_unit(out_channels, stride), (channels, out_channels), stride,
-                         use_residual=not first, time_axis=TIME_AXIS)
+                         use_residual=not first, time_axis=TIME_AXIS, inner_relu=tcn_relu)
 
-        super().__init__(ClipShape(in_channels, num_point, num_person, num_class), make_block, drop_out, TIME_AXIS)
+        super().__init__(ClipShape(in_channels, num_point, num_person, num_class), make_block, drop_out, TIME_AXIS,
+                         block_plan(blocks))

@@ -6,7 +6,7 @@ around each spatial unit; temporal convolutions of several dilations in place of
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,12 @@ from torch import Tensor, nn
 
 from model.aggregation import SharedAggregation, aggregate
 from model.plain import PlainSpatial
+from skeleton_lab.errors import UserError
 from skeleton_lab.nn.blocks import (
     Block,
     BlockStack,
     ClipShape,
+    block_plan,
     graph_adjacency,
     init_conv_norm,
     shortcut,
@@ -115,18 +117,25 @@ class Model(BlockStack):
     Args:
         graph: dotted path of a class with `A` (3, V, V). graph_args: its keyword arguments.
         drop_out: probability, in front of the classifier.
+        blocks: [channels, stride] of each block (default: the ten of the paper).
+        data_bn_type: "MVC" as said above; "VC": one for all bodies all the same, as PYSKL trains, and any number of
+            bodies.
 
     Raises:
-        UserError: no graph, or one that does not have `num_point` joints.
+        UserError: no graph, one that does not have `num_point` joints, no plan of blocks, another type of norm.
     """
 
     def __init__(self, num_class: int = 60, num_point: int = 25, num_person: int = 2, graph: str | None = None,
-                 graph_args: Mapping[str, Any] | None = None, in_channels: int = 3, drop_out: float = 0) -> None:
+                 graph_args: Mapping[str, Any] | None = None, in_channels: int = 3, drop_out: float = 0,
+                 blocks: Sequence[Sequence[int]] | None = None, data_bn_type: str = "MVC") -> None:
         topology = graph_adjacency(graph, graph_args, num_point)
+        if data_bn_type not in ("MVC", "VC"):
+            raise UserError(f"model_args: data_bn_type {data_bn_type!r} does not exist; choose MVC or VC")
 
         def make_block(channels: int, out_channels: int, stride: int, first: bool) -> Block:
             return Block(SpatialUnit(channels, out_channels, topology), TemporalUnit(out_channels, stride),
                          (channels, out_channels), stride, use_residual=not first, time_axis=TIME_AXIS)
 
-        super().__init__(ClipShape(in_channels, num_point, num_person, num_class), make_block, drop_out, TIME_AXIS)
+        shape = ClipShape(in_channels, num_point, num_person, num_class, same_moments=data_bn_type == "VC")
+        super().__init__(shape, make_block, drop_out, TIME_AXIS, block_plan(blocks))
         nn.init.normal_(self.fc.weight, 0, CLASSIFIER_STD)

@@ -1,4 +1,4 @@
-"""The frame that ST-GCN and the models after it share: the plan of ten blocks, the stem and the head.
+"""The frame that ST-GCN and the models after it share: the plan of blocks, ten as a rule, the stem and the head.
 
 Attribute names (`l1` ... `l10`, `gcn1`, `tcn1`, `residual`, `data_bn`, `fc`) are those of published
 checkpoints.
@@ -7,11 +7,12 @@ checkpoints.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from skeleton_lab.errors import UserError
@@ -19,19 +20,23 @@ from skeleton_lab.imports import construct
 from skeleton_lab.nn.layers import PointwiseConvNorm, TemporalConv, bodies_to_batch, init_batch_norm, init_he_fan_out
 from skeleton_lab.nn.recompute import recomputed
 
-# (output channels, stride over time) of l1 ... l10
+# (output channels, stride over time) of l1 ... l10, the usual plan
 PLAN = ((64, 1), (64, 1), (64, 1), (64, 1), (128, 2), (128, 1), (128, 1), (256, 2), (256, 1), (256, 1))
 NUM_SUBSETS = 3
 
 
 @dataclass(frozen=True)
 class ClipShape:
-    """What a model is built for: C coordinates, V joints, M bodies, and the number of classes."""
+    """What a model is built for: C coordinates, V joints, M bodies, and the number of classes.
+
+    same_moments: the first batch norm takes all bodies together, whatever their number, in place of each by itself.
+    """
 
     in_channels: int
     num_point: int
     num_person: int
     num_class: int
+    same_moments: bool = False
 
 
 def graph_adjacency(graph: str | None, graph_args: Mapping[str, Any] | None, num_point: int) -> np.ndarray:
@@ -47,6 +52,22 @@ def graph_adjacency(graph: str | None, graph_args: Mapping[str, Any] | None, num
         raise UserError(f"model_args: graph '{graph}' has A of shape {adjacency.shape}, num_point {num_point} needs "
                         f"{(NUM_SUBSETS, num_point, num_point)}; give num_point the number of joints of that graph")
     return adjacency
+
+
+def block_plan(blocks: Sequence[Sequence[int]] | None) -> Sequence[tuple[int, int]]:
+    """Return what a config's `blocks` says, (output channels, stride over time) of each block; None: the usual plan.
+
+    Raises:
+        UserError: it is no list of pairs of numbers from 1.
+    """
+    if blocks is None:
+        return PLAN
+    pairs = [tuple(pair) if isinstance(pair, Sequence) else () for pair in blocks] if isinstance(blocks, list) else []
+    if not pairs or not all(len(pair) == 2 and all(type(number) is int and number > 0 for number in pair)
+                            for pair in pairs):
+        raise UserError(f"model_args: blocks={str(blocks)[:80]} is no plan of blocks; give [channels, stride] of each, "
+                        "such as [[64, 1], [64, 1], [128, 2]]")
+    return [(channels, stride) for channels, stride in pairs]
 
 
 def shortcut(in_channels: int, out_channels: int) -> nn.Module:
@@ -65,29 +86,35 @@ def init_conv_norm(module: TemporalConv | PointwiseConvNorm) -> None:
 class Block(nn.Module):
     """Spatial unit, then relu(temporal unit + residual): (B, C_in, T, V) -> (B, C_out, ceil(T / stride), V).
 
-    With `time_axis` 3, T and V change places. `use_residual` is false only in the first block.
+    With `time_axis` 3, T and V change places. `use_residual` is false only in the first block. With `inner_relu` the
+    temporal unit ends in a ReLU of its own before the residual is added.
 
     Args:
         gcn1: spatial unit, a function of x. tcn1: temporal unit, a function of x and of what to add before its ReLU.
     """
 
     def __init__(self, gcn1: nn.Module, tcn1: nn.Module, channels: tuple[int, int], stride: int, *,
-                 use_residual: bool, time_axis: int = 2) -> None:
+                 use_residual: bool, time_axis: int = 2, inner_relu: bool = False) -> None:
         super().__init__()
         self.gcn1 = gcn1
         self.tcn1 = tcn1
         self.use_residual = use_residual
+        self.inner_relu = inner_relu
+        self.stride = stride
         self.residual: nn.Module = nn.Identity()
         if use_residual and (channels[0] != channels[1] or stride != 1):
             self.residual = PointwiseConvNorm(*channels, stride, time_axis)
             init_conv_norm(self.residual)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.tcn1(self.gcn1(x), self.residual(x) if self.use_residual else None)
+        residual = self.residual(x) if self.use_residual else None
+        if self.inner_relu and residual is not None:
+            return torch.relu(self.tcn1(self.gcn1(x)) + residual)
+        return self.tcn1(self.gcn1(x), residual)
 
 
 class BlockStack(nn.Module):
-    """Stem, ten blocks and head: clips (N, C, T, V, M) float -> logits (N, num_class).
+    """Stem, blocks and head: clips (N, C, T, V, M) float -> logits (N, num_class).
 
     (N, T, V*C) is taken for one body, the coordinate fastest.
 
@@ -95,19 +122,22 @@ class BlockStack(nn.Module):
         make_block: (input channels, output channels, stride, is the first) -> a block.
         drop_out: probability, in front of the classifier.
         time_axis: 2 if blocks take (B, C, T, V), 3 if they take (B, C, V, T).
+        plan: (output channels, stride over time) of each block.
     """
 
     capturable = True  # see `train.passes`
 
     def __init__(self, shape: ClipShape, make_block: Callable[[int, int, int, bool], nn.Module],
-                 drop_out: float = 0.0, time_axis: int = 2) -> None:
+                 drop_out: float = 0.0, time_axis: int = 2, plan: Sequence[tuple[int, int]] = PLAN) -> None:
         super().__init__()
         self.shape = shape
+        self.num_blocks = len(plan)
         self.time_axis = time_axis
         self.memory_friendly = False
-        self.data_bn = nn.BatchNorm1d(shape.num_person * shape.in_channels * shape.num_point)
+        bodies = 1 if shape.same_moments else shape.num_person
+        self.data_bn = nn.BatchNorm1d(bodies * shape.in_channels * shape.num_point)
         channels = shape.in_channels
-        for number, (out_channels, stride) in enumerate(PLAN, start=1):
+        for number, (out_channels, stride) in enumerate(plan, start=1):
             setattr(self, f"l{number}", make_block(channels, out_channels, stride, number == 1))
             channels = out_channels
         self.fc = nn.Linear(channels, shape.num_class)
@@ -122,13 +152,13 @@ class BlockStack(nn.Module):
         if clips.dim() == 3:
             clips = self._unflatten(clips)
         n = clips.shape[0]
-        x = bodies_to_batch(clips, self.data_bn)  # (N*M, C, T, V)
+        x = bodies_to_batch(clips, self.data_bn, self.shape.same_moments)  # (N*M, C, T, V)
         if self.time_axis == 3:
             x = x.transpose(2, 3).contiguous()  # (N*M, C, V, T)
-        for number in range(1, len(PLAN) + 1):
+        for number in range(1, self.num_blocks + 1):
             block = getattr(self, f"l{number}")
             x = recomputed(block, x) if self.memory_friendly else block(x)
-        x = x.mean(dim=(2, 3)).view(n, self.shape.num_person, -1).mean(dim=1)  # (N, C)
+        x = x.mean(dim=(2, 3)).view(n, clips.shape[4], -1).mean(dim=1)  # (N, C)
         return self.drop_out(x)
 
     def set_memory_friendly(self, on: bool) -> None:

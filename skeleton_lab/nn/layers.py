@@ -32,12 +32,13 @@ def init_batch_norm(norm: nn.BatchNorm2d, scale: float = 1.0) -> None:
     nn.init.zeros_(norm.bias)
 
 
-def bodies_to_batch(clips: Tensor, data_bn: nn.BatchNorm1d) -> Tensor:
+def bodies_to_batch(clips: Tensor, data_bn: nn.BatchNorm1d, same_moments: bool = False) -> Tensor:
     """Normalise every (body, joint, coordinate) over the batch and time; make bodies part of the batch.
 
     Args:
         clips: (N, C, T, V, M) float.
         data_bn: batch norm over M*V*C features, the coordinate fastest, then the joint.
+        same_moments: it is over V*C features, and all bodies, absent ones too, are taken together.
 
     Returns:
         (N*M, C, T, V), the body fastest in the batch axis.
@@ -45,10 +46,11 @@ def bodies_to_batch(clips: Tensor, data_bn: nn.BatchNorm1d) -> Tensor:
     if clips.ndim != 5:
         raise UserError(f"clips have 5 axes (N, C, T, V, M), these have {clips.ndim}: {tuple(clips.shape)}")
     n, c, t, v, m = clips.shape
-    if m * v * c != data_bn.num_features:
+    bodies = 1 if same_moments else m
+    if bodies * v * c != data_bn.num_features:
         raise UserError(f"clips of {c} coordinates, {v} joints and {m} bodies do not fit a model built for "
                         f"{data_bn.num_features} numbers a frame; check num_point, num_person and in_channels")
-    features = clips.permute(0, 4, 3, 1, 2).reshape(n, m * v * c, t)  # (N, M*V*C, T)
+    features = clips.permute(0, 4, 3, 1, 2).reshape(n * m // bodies, bodies * v * c, t)  # (N, M*V*C, T)
     features = data_bn(features)
     return features.view(n, m, v, c, t).permute(0, 1, 3, 4, 2).reshape(n * m, c, t, v)
 

@@ -1,0 +1,17 @@
+"""The skeletons of PYSKL and MMAction2, by the names that their configurations give: layout "coco" and others."""
+
+from __future__ import annotations
+
+from graph.tools import SpatialGraph
+from skeleton_lab.errors import UserError, suggest
+from skeleton_lab.own_skeletons import PYSKL_LAYOUTS
+
+
+class Graph(SpatialGraph):
+    """`graph.pyskl.Graph(layout='coco')`: nturgb+d (25 joints), coco (17), openpose (18) or handmp (21)."""
+
+    def __init__(self, layout: str = "nturgb+d") -> None:
+        if layout not in PYSKL_LAYOUTS:
+            raise UserError(f"graph_args: layout '{layout}' does not exist{suggest(layout, PYSKL_LAYOUTS)}; choose "
+                            f"{', '.join(PYSKL_LAYOUTS)}")
+        super().__init__(PYSKL_LAYOUTS[layout])
