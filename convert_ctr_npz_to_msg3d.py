@@ -26,6 +26,7 @@ import numpy as np
 from tqdm import tqdm
 
 from skeleton_lab.data.formats import archive, layouts
+from skeleton_lab.data.formats.about import read_about, write_beside
 from skeleton_lab.data.formats.labels import read_labels, write_labels
 from skeleton_lab.data.prepare.bones import joints_to_bones, write_bone
 from skeleton_lab.data.prepare.prenormalize import pre_normalize
@@ -131,8 +132,8 @@ class Part:
 def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--input", type=Path, default=DEFAULT_FOLDER / "NTU60_CS.npz", metavar="FILE",
-                        help="archive with x_train, y_train, x_test, y_test, clips (N, T, 150) or (N, C, T, V, M) "
-                             "(default: %(default)s)")
+                        help="archive with x_train and y_train, x_test and y_test, or one of both; clips (N, T, 150) "
+                             "or (N, C, T, V, M) (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=DEFAULT_FOLDER / "xsub", metavar="FOLDER",
                         help="where the files go (default: %(default)s)")
     parser.add_argument("--frames", type=int, metavar="T",
@@ -159,7 +160,8 @@ def open_part(options: argparse.Namespace, split: str) -> Part:
 
 def main() -> None:
     options = read_options()
-    parts = [open_part(options, split) for split in PARTS]
+    parts = [open_part(options, split) for split in layouts.splits_of(options.input)]
+    about = read_about(options.input).without_clips()
     kinds = [JOINT, LABEL, BONE] if options.bone else [JOINT, LABEL]
     files = [(part, kind) for part in parts for kind in kinds]
     written = {part.path(kind) for part, kind in files if not options.overwrite and part.is_written(kind)}
@@ -169,6 +171,8 @@ def main() -> None:
         else:
             part.write(kind)
             print(f"wrote  {part.path(kind)}")
+    for part in parts:
+        write_beside(part.path(LABEL), about)
     for part in parts:
         print(f"{PARTS[part.source.split]}: {len(part.labels):,} clips of {part.shape[2]} frames, "
               f"{len(np.unique(part.labels))} classes")

@@ -3,8 +3,9 @@
     python3 convert_ntu60_kaggle_to_ctrgcn.py --input CTR-GCN/data/ntu/NTU60_CS.npz
 
 It streams on the CPU: under 100 MiB of memory for an archive of any size, a progress bar, and an output that appears
-whole or not at all. Deflated archives (numpy.savez_compressed), other floating-point types and 5-D archives with
-one-hot labels are read as well. CTR-GCN's feeder and the bridge to MS-G3D read both layouts: this is not needed for
+whole or not at all. Deflated archives (numpy.savez_compressed), other floating-point types, 5-D archives with one-hot
+labels or of other skeletons, and archives of one split are read as well; names of classes and clips are kept.
+CTR-GCN's feeder and the bridge to MS-G3D read both layouts: this is not needed for
 them, but for tools that want the 5-D layout, and for archives that cannot be mapped as they are.
 
 After exit status 0 the output is there, so the command may be run again:
@@ -35,7 +36,7 @@ from skeleton_lab.files import size_text
 def main() -> None:
     options = read_options()
     source, output = options.input, options.output or options.input.with_name(f"{options.input.stem}_ctrgcn.npz")
-    headers = [layouts.read_header(source, split) for split in layouts.SPLITS]
+    headers = conversion.open_splits(source)
     converted = all(conversion.is_converted(header) for header in headers)
     same_file = output.exists() and output.samefile(source)
     if output.is_dir():
@@ -44,7 +45,7 @@ def main() -> None:
         raise UserError(f"{output}: is the input itself, which stays as it is; give another --output")
     labels = [layouts.read_labels(header) for header in headers]
     if converted:
-        print(f"{source} is already converted, {layouts.LAYOUT_SHAPES[layouts.CONVERTED]} with class indices: "
+        print(f"{source} is already converted, clips (C, T, V, M) = {headers[0].clip_shape} with class indices: "
               "nothing to do")
         if not same_file and not output.exists() and link(source, output):
             print(f"{output} is now a second name of that file (a hard link, no copy)")
@@ -65,7 +66,7 @@ def main() -> None:
 def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--input", type=Path, required=True, metavar="NPZ",
-                        help="archive with x_train, y_train, x_test, y_test")
+                        help="archive with x_train and y_train, x_test and y_test, or one of the two")
     parser.add_argument("--output", type=Path, metavar="NPZ",
                         help="archive to write (default: <input name>_ctrgcn.npz beside the input)")
     parser.add_argument("--overwrite", action="store_true", help="replace an output that holds something else")

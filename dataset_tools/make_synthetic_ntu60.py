@@ -20,12 +20,14 @@ sys.path.insert(0, str(next(p for p in Path(__file__).resolve().parents if (p / 
 import numpy as np
 from tqdm import tqdm
 
+from skeleton_lab.data.formats.about import NTU_FPS, About, write_about
 from skeleton_lab.data.formats.archive import NpzWriter
 from skeleton_lab.data.formats.layouts import FRAME_VALUES, NUM_BODIES, NUM_COORDINATES, NUM_JOINTS
 from skeleton_lab.data.formats.ntu import NTU60, SampleName
-from skeleton_lab.data.generate import synthetic
+from skeleton_lab.data.generate import synthetic, synthetic_actions
 from skeleton_lab.errors import UserError, run_command
 from skeleton_lab.files import size_text
+from skeleton_lab.skeletons import NTU_25
 
 CENTRE_JOINT = 1  # the middle of the spine
 BLOCK_CLIPS = 64
@@ -45,6 +47,8 @@ def main() -> None:
                     sink.append(block)
                     progress.update(len(block))
             writer.write(f"y_{part}", np.eye(NTU60.num_classes)[[sample.label for sample in samples]])
+        write_about(writer, About(synthetic_actions.CLASS_NAMES[:options.classes], NTU_25, NTU_FPS,
+                                  {part: tuple(map(str, samples)) for part, samples in parts.items()}))
     for part, samples in parts.items():
         print(f"{part}: {len(samples)} clips of {options.classes} actions by "
               f"{len({sample.performer for sample in samples})} subjects")

@@ -20,6 +20,7 @@ import numpy as np
 from tqdm import tqdm
 
 from skeleton_lab.data.formats import archive, layouts
+from skeleton_lab.data.formats.about import read_about, write_about
 from skeleton_lab.data.formats.layouts import NUM_BODIES, SplitHeader
 from skeleton_lab.data.formats.packed import ABSENT, ROW_VALUES, is_packed, occupancy
 from skeleton_lab.errors import UserError, run_command
@@ -31,7 +32,7 @@ def main() -> None:
     source, output = options.input, options.output or options.input.with_name(f"{options.input.stem}_packed.npz")
     if any(is_packed(source, split) for split in layouts.SPLITS):
         raise UserError(f"{source}: is packed already; nothing to do")
-    headers = [layouts.read_header(source, split) for split in layouts.SPLITS]
+    headers = [layouts.read_header(source, split) for split in layouts.splits_of(source)]
     if output.is_dir():
         raise UserError(f"{output}: is a folder; name the .npz file to write")
     if output.exists() and (output.samefile(source) or not options.overwrite):
@@ -44,6 +45,7 @@ def main() -> None:
                 write_rows(header, places, writer, progress)
                 writer.write(f"tracks_{header.split}", places)
                 write_labels(header, writer)
+            write_about(writer, read_about(source))
     for header, places in zip(headers, tracks, strict=True):
         two_bodies = (places[:, 1:] != ABSENT).all(axis=1).mean()
         print(f"{header.split}: {len(places)} clips of {places[:, 0].mean():.1f} frames on average (of "
@@ -54,7 +56,7 @@ def main() -> None:
 def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--input", type=Path, required=True, metavar="NPZ",
-                        help="archive with x_train, y_train, x_test, y_test, in either layout")
+                        help="archive with x_train and y_train, x_test and y_test, or one of the two, in either layout")
     parser.add_argument("--output", type=Path, metavar="NPZ",
                         help="archive to write (default: <input name>_packed.npz beside the input)")
     parser.add_argument("--overwrite", action="store_true", help="replace an output that exists")

@@ -8,9 +8,10 @@ import numpy as np
 import torch
 
 from skeleton_lab.data.feeders import transforms
-from skeleton_lab.data.feeders.feeding import NUM_DEBUG_SAMPLES, BatchFeeder
+from skeleton_lab.data.feeders.feeding import NUM_DEBUG_SAMPLES, BatchFeeder, titled
 from skeleton_lab.data.feeders.observation import Observation
 from skeleton_lab.data.formats import archive
+from skeleton_lab.data.formats.about import read_about, require_skeleton
 from skeleton_lab.data.formats.class_indices import read_archive_labels
 from skeleton_lab.errors import UserError
 from skeleton_lab.imports import load_object
@@ -37,7 +38,8 @@ class Feeder(BatchFeeder):
             part. Two numbers: drawn between them for each clip.
 
     Attributes:
-        label: (N,) int64 classes. sample_name: "train_0", ... or "test_0", ...: the row in the archive.
+        label: (N,) int64 classes. sample_name: "train_0", ... or "test_0", ...: the row in the archive. class_names: as
+        the archive says, else None.
 
     Raises:
         UserError: the archive is missing or broken, or an option does not fit it.
@@ -58,6 +60,9 @@ class Feeder(BatchFeeder):
         self.random_rot, self.bone, self.vel = random_rot, bone, vel
         self.observation = Observation.of(observe, "feeders.feeder_clips.Feeder")
         self._open()
+        about = read_about(data_path, self.skeleton)
+        require_skeleton(about, self.skeleton, data_path)
+        self.class_names, self._clip_names = about.class_names, about.clip_names.get(split, ())
         labels = read_archive_labels(data_path, f"y_{split}", len(self._clips))
         if len(labels) != len(self._clips):
             raise UserError(f"{data_path}: 'x_{split}' has {len(self._clips)} clips but 'y_{split}' has {len(labels)} "
@@ -85,7 +90,7 @@ class Feeder(BatchFeeder):
     def recorded(self, index: int) -> SkeletonClip:
         """Return a clip as it was recorded, before any transform, to be looked at."""
         frames = self._clips[index].transpose(1, 3, 2, 0)  # (C, T, V, M) -> (T, M, V, C)
-        return SkeletonClip(np.array(frames), self.skeleton, self.sample_name[index])
+        return SkeletonClip(np.array(frames), self.skeleton, titled(self.sample_name, self._clip_names, index))
 
     def get_batch(self, indices: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return the clips (N, C, T, V, M) float32, their classes (N,) and `indices` (N,), both int64."""

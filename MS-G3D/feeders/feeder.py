@@ -14,6 +14,7 @@ from skeleton_lab.data.feeders.empty_clips import EmptyClips
 from skeleton_lab.data.feeders.feeding import NUM_DEBUG_SAMPLES, BatchFeeder
 from skeleton_lab.data.feeders.observation import Observation, observed_clip, repeats_to_the_end
 from skeleton_lab.data.formats import archive
+from skeleton_lab.data.formats.about import read_beside
 from skeleton_lab.data.formats.labels import read_labels
 from skeleton_lab.data.formats.layouts import all_finite
 from skeleton_lab.errors import UserError
@@ -42,7 +43,8 @@ class Feeder(BatchFeeder):
             the file, repetitions or zeros, follows these. Two numbers: drawn between them for each clip.
 
     Attributes:
-        data: (N, C, T, V, M). label: (N,) int64. sample_name: list of N str. mean_map, std_map: (C, 1, V, 1) float32,
+        data: (N, C, T, V, M). label: (N,) int64. sample_name: list of N str. class_names, skeleton: as the file beside
+        label_path says (val_about.json beside val_label.pkl), else None. mean_map, std_map: (C, 1, V, 1) float32,
         with `normalization`.
 
     Raises:
@@ -71,6 +73,8 @@ class Feeder(BatchFeeder):
         self.window_size, self.normalization = window_size, normalization
         self.observation = Observation.of(observe, "feeders.feeder.Feeder")
         names, labels = read_labels(_existing(label_path))
+        about = read_beside(label_path)
+        self.class_names, self.skeleton = about.class_names, about.skeleton
         self.data = self._open()
         if len(self.data) != len(labels):
             raise UserError(f"{data_path}: {len(self.data)} clips, but {label_path} labels {len(labels)}; make both "
@@ -109,7 +113,7 @@ class Feeder(BatchFeeder):
         if "_bone" in Path(self.data_path).name:
             joints = archive.map_array(_existing(self.data_path.replace("_bone", "_joint")))
         frames = np.array(joints[index].transpose(1, 3, 2, 0), np.float32)  # (C, T, V, M) -> (T, M, V, C)
-        skeleton = skeleton_with(frames.shape[2])
+        skeleton = self.skeleton or skeleton_with(frames.shape[2])
         if skeleton is OPENPOSE_18:
             frames[..., 2] = 0  # a confidence, not a depth
         return SkeletonClip(frames, skeleton, self.sample_name[index])

@@ -28,7 +28,10 @@ def made(archive, run_script):
 
 def test_layout_is_the_kaggle_one(made):
     with np.load(made) as arrays:
-        assert list(arrays) == ["x_train", "y_train", "x_test", "y_test"]
+        assert list(arrays)[:4] == ["x_train", "y_train", "x_test", "y_test"]
+        assert arrays["class_names"][3] == "crouch and spread arms, together" and len(arrays["class_names"]) == 7
+        assert str(arrays["skeleton"]) == "skeleton_lab.skeletons.NTU_25" and arrays["fps"] == 30
+        assert len(arrays["names_train"]) == 40 and str(arrays["names_test"][0]).startswith("S0")
         assert (arrays["x_train"].shape, arrays["x_train"].dtype) == ((40, 160, 150), np.float32)
         assert (arrays["y_test"].shape, arrays["y_test"].dtype) == ((15, 60), np.float64)
     split = open_split(made, "train")

@@ -8,9 +8,10 @@ import numpy as np
 import torch
 
 from skeleton_lab.data.feeders import transforms
-from skeleton_lab.data.feeders.feeding import NUM_DEBUG_SAMPLES, BatchFeeder
+from skeleton_lab.data.feeders.feeding import NUM_DEBUG_SAMPLES, BatchFeeder, titled
 from skeleton_lab.data.feeders.observation import Observation
 from skeleton_lab.data.feeders.spans import SpanReader, Tracks, open_clips
+from skeleton_lab.data.formats.about import read_about, require_skeleton
 from skeleton_lab.data.formats.layouts import NUM_BODIES, NUM_COORDINATES, NUM_JOINTS
 from skeleton_lab.errors import UserError
 from skeleton_lab.skeleton_clip import SkeletonClip
@@ -41,11 +42,14 @@ class Feeder(BatchFeeder):
             part. Two numbers: drawn between them for each clip.
 
     Attributes:
-        label: (N,) int64 classes. sample_name: "train_0", ... or "test_0", ...: the row in the archive.
+        label: (N,) int64 classes. sample_name: "train_0", ... or "test_0", ...: the row in the archive. class_names: as
+        the archive says, else None. skeleton: NTU RGB+D's.
 
     Raises:
         UserError: an option is refused, or the archive is missing or broken (a clip with NaN: when it is asked for).
     """
+
+    skeleton = NTU_25
 
     def __init__(
         self,
@@ -73,6 +77,9 @@ class Feeder(BatchFeeder):
         self.observation = Observation.of(observe, "feeders.feeder_ntu.Feeder")
         opened = open_clips(data_path, split)
         self._reader = SpanReader(opened, in_memory=not use_mmap)
+        about = read_about(data_path, self.skeleton)
+        require_skeleton(about, self.skeleton, data_path)
+        self.class_names, self._clip_names = about.class_names, about.clip_names.get(split, ())
         self.label: np.ndarray = opened.labels[:NUM_DEBUG_SAMPLES if debug else None]
         self.sample_name = [f"{split}_{row}" for row in range(len(self.label))]
 
@@ -95,7 +102,8 @@ class Feeder(BatchFeeder):
 
     def recorded(self, index: int) -> SkeletonClip:
         """Return a clip as it was recorded, before any transform, to be looked at."""
-        return SkeletonClip(self._reader.frames(index), NTU_25, self.sample_name[index])
+        title = titled(self.sample_name, self._clip_names, index)
+        return SkeletonClip(self._reader.frames(index), self.skeleton, title)
 
     def _transformed(self, tracks: Tracks, turns: np.ndarray | None) -> np.ndarray:
         """Return the joints of tracks (K, T, V, C) after everything that the options ask for."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from skeleton_lab.class_names import NW_UCLA
 from skeleton_lab.data.feeders import transforms
 from skeleton_lab.data.feeders.feeding import NUM_DEBUG_SAMPLES, BatchFeeder
 from skeleton_lab.data.feeders.observation import Observation
@@ -48,6 +49,9 @@ class Feeder(BatchFeeder):
     Raises:
         UserError: an option is refused, or a recording is missing or broken.
     """
+
+    skeleton = UCLA_20
+    class_names = NW_UCLA
 
     def __init__(
         self,

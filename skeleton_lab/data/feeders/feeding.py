@@ -10,6 +10,7 @@ import torch
 from torch.utils.data import Dataset
 
 from skeleton_lab.metrics import top_k_accuracy
+from skeleton_lab.skeletons import Skeleton
 
 NUM_DEBUG_SAMPLES = 100  # what `debug` leaves of a data set
 
@@ -20,10 +21,14 @@ class BatchFeeder(Dataset, ABC):
     Attributes:
         label: class of each clip, from 0.
         sample_name: name of each clip; scores are stored under it.
+        class_names: what the classes are called, in their order; None where the data do not tell.
+        skeleton: the joints; None where the data do not tell.
     """
 
     label: Sequence[int] | np.ndarray
     sample_name: list[str]
+    class_names: Sequence[str] | None = None
+    skeleton: Skeleton | None = None
 
     def __len__(self) -> int:
         return len(self.label)
@@ -43,3 +48,9 @@ class BatchFeeder(Dataset, ABC):
     def top_k(self, score: np.ndarray, top_k: int) -> float:
         """Return the share of clips whose class is among the `top_k` highest of its scores (N, classes)."""
         return top_k_accuracy(np.asarray(score), np.asarray(self.label), top_k)
+
+
+def titled(sample_names: Sequence[str], clip_names: Sequence[str], index: int) -> str:
+    """Return what to call a clip that is looked at: the name of its sample, and its own, if its archive has one."""
+    own = clip_names[index] if index < len(clip_names) else ""
+    return f"{sample_names[index]} {own}".rstrip()

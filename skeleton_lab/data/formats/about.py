@@ -13,20 +13,23 @@ clips' names, which stand in the label file: `val_about.json` beside `val_label.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from skeleton_lab.class_names import NTU_120
 from skeleton_lab.data.formats import archive
 from skeleton_lab.data.formats.archive import ArrayHeader, NpzWriter
 from skeleton_lab.errors import UserError
 from skeleton_lab.files import write_text
-from skeleton_lab.skeleton_names import find_skeleton, skeleton_path
-from skeleton_lab.skeletons import Skeleton
+from skeleton_lab.skeleton_names import find_skeleton, same_joints, skeleton_path
+from skeleton_lab.skeletons import NTU_25, Skeleton
 
+NTU_FPS = 30.0
 CLASS_NAMES, SKELETON, FPS = "class_names", "skeleton", "fps"
 _MAX_BYTES = 256 << 20  # of all names of an array
 
@@ -51,6 +54,27 @@ class About:
     def without_clips(self) -> About:
         """Return it without the clips' names, which are of some clips in some order."""
         return replace(self, clip_names={})
+
+
+def about_ntu(labels: Sequence[int] | np.ndarray, num_classes: int) -> About:
+    """Return what is known of recordings that are named as NTU RGB+D's are, with these labels.
+
+    They are the benchmark's, and their classes have its names, if all classes are there. Made-up recordings go through
+    the same commands under the same kind of names; they have other actions, and fewer.
+    """
+    whole = len(np.unique(labels)) == num_classes
+    return About(NTU_120[:num_classes], NTU_25, NTU_FPS) if whole else About()
+
+
+def require_skeleton(about: About, expected: Skeleton, path: str | Path) -> None:
+    """Refuse data whose joints are other ones than those that are `expected`.
+
+    Raises:
+        UserError: the data say so.
+    """
+    if about.skeleton is not None and not same_joints(about.skeleton, expected):
+        raise UserError(f"{path}: its skeleton is {about.skeleton.name}, but {expected.name} is expected; take a "
+                        "feeder and a graph of its own skeleton (docs/own_skeletons.md)")
 
 
 def read_about(path: str | Path, usual: Skeleton | None = None, told: Skeleton | None = None) -> About:
@@ -118,8 +142,12 @@ def write_beside(label_path: str | Path, about: About) -> None:
         content[SKELETON] = skeleton_path(about.skeleton)
     if about.fps is not None:
         content[FPS] = about.fps
-    if content:
-        write_text(beside(label_path), json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    if not content:
+        return
+    with suppress(UserError):  # damaged: made anew
+        if read_beside(label_path, about.skeleton) == about.without_clips():
+            return
+    write_text(beside(label_path), json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
 def _plain(path: str | Path, header: ArrayHeader, kinds: str) -> np.ndarray:

@@ -64,6 +64,11 @@ class SplitHeader:
         """T, the frames of a clip, padding included."""
         return self.data.shape[1 if self.layout == KAGGLE else 2]
 
+    @property
+    def clip_shape(self) -> tuple[int, ...]:
+        """(C, T, V, M), the shape of a clip in the converted layout."""
+        return converted_shape(self.num_frames) if self.layout == KAGGLE else self.data.shape[1:]
+
 
 class Split:
     """The clips and labels of one split, mapped from their file: see `open_split`.
@@ -135,8 +140,17 @@ def layout_of(shape: tuple[int, ...]) -> str | None:
     return None
 
 
-def read_header(path: str | Path, split: str) -> SplitHeader:
+def splits_of(path: str | Path) -> tuple[str, ...]:
+    """Return which splits an archive holds at all; both, if it holds neither, so that reading says what is missing."""
+    headers = archive.list_arrays(path)
+    return tuple(split for split in SPLITS if {f"x_{split}", f"y_{split}"} & set(headers)) or SPLITS
+
+
+def read_header(path: str | Path, split: str, any_skeleton: bool = False) -> SplitHeader:
     """Recognise one split ("train" or "test") of an NTU archive from its headers; reads no data.
+
+    Args:
+        any_skeleton: the converted layout may have any number of joints and bodies.
 
     Raises:
         UserError: the file is missing or damaged, a key is missing, a shape or dtype fits no layout, or the clips and
@@ -154,6 +168,8 @@ def read_header(path: str | Path, split: str) -> SplitHeader:
         raise UserError(f"{path}: is packed, which only CTR-GCN's feeder reads; give the archive it was packed from")
     data, label = headers[f"x_{split}"], headers[f"y_{split}"]
     layout = layout_of(data.shape)
+    if layout is None and any_skeleton and len(data.shape) == 5 and data.shape[1] == NUM_COORDINATES:
+        layout = CONVERTED
     if layout is None:
         raise UserError(f"{path}: '{data.key}' has shape {data.shape}; expected {' or '.join(LAYOUT_SHAPES.values())}")
     if data.dtype.kind != "f":

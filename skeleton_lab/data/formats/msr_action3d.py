@@ -54,5 +54,6 @@ def _refuse_picture(path: Path, joints: np.ndarray) -> None:
 
 MSR_ACTION3D = SmallSet(
     name="MSR-Action3D", skeleton=MSR_ACTION3D_20, centre=3, actions=tuple(range(1, 21)), class_names=CLASS_NAMES,
-    pattern=re.compile(r"a(?P<action>\d+)_s(?P<part>\d+)_e\d+_skeleton3D\.txt", re.ASCII), is_train=odd, read=_read)
+    pattern=re.compile(r"a(?P<action>\d+)_s(?P<part>\d+)_e\d+_skeleton3D\.txt", re.ASCII), is_train=odd,
+    fps=15.0, read=_read)
 FORMAT = small_set_format("MSR-Action3D text", MSR_ACTION3D, _looks_like)

@@ -41,5 +41,5 @@ def _read(path: Path) -> np.ndarray:
 NW_UCLA = SmallSet(
     name="NW-UCLA", skeleton=UCLA_20, centre=1, actions=UCLA_ACTIONS, class_names=CLASS_NAMES,
     pattern=re.compile(r"a(?P<action>\d\d)_s\d\d_e\d\d_v(?P<part>\d\d)\.json", re.ASCII),
-    is_train=lambda view: view in (1, 2), read=_read)
+    is_train=lambda view: view in (1, 2), fps=30.0, read=_read)
 FORMAT = small_set_format("NW-UCLA JSON", NW_UCLA, _looks_like)

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from skeleton_lab.class_names import NTU_120
+from skeleton_lab.data.formats.about import NTU_FPS
 from skeleton_lab.data.formats.face import Format, Look, Wanted
 from skeleton_lab.data.formats.ntu import SUFFIX, parse_name
 from skeleton_lab.data.formats.numbers_in_text import Words, find_words, is_number
@@ -46,9 +47,6 @@ _JOINT_LINE = "%.7g " * 11 + "%d\n"
 _REMEDY = "download the recording again or leave it out"
 
 
-FPS = 30.0
-
-
 def _looks_like(look: Look) -> bool:
     """A number alone, and another: of frames, and of bodies in the first one."""
     lines = [line.split() for line in look.lines[:2]]
@@ -62,7 +60,7 @@ def _read(look: Look, wanted: Wanted) -> list[Recording]:
         label = parse_name(look.path.name).label
     except UserError:  # a name of one's own
         label = None
-    return [Recording(str(look.path), sightings, NTU_25, body_ids=sightings.bodies, fps=FPS, label=label,
+    return [Recording(str(look.path), sightings, NTU_25, body_ids=sightings.bodies, fps=NTU_FPS, label=label,
                       class_names=NTU_120, centre=1)]
 
 

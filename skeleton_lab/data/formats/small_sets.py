@@ -27,7 +27,8 @@ class SmallSet:
 
     skeleton: V joints. centre: the joint that becomes the origin in a clip's first frame. actions: the actions'
     numbers, in class order; class_names: what they are called. pattern: of a file name, with groups `action` and
-    `part`. is_train: of the `part` number, whether its clips are for training. read: file -> (T, V, C) float64.
+    `part`. is_train: of the `part` number, whether its clips are for training. fps: frames a second. read: file ->
+    (T, V, C) float64.
     """
 
     name: str
@@ -37,6 +38,7 @@ class SmallSet:
     class_names: tuple[str, ...]
     pattern: re.Pattern[str]
     is_train: Callable[[int], bool]
+    fps: float
     read: Callable[[Path], np.ndarray]
 
     def label_of(self, path: Path) -> int | None:
@@ -122,7 +124,7 @@ def small_set_format(name: str, data_set: SmallSet, looks_like: Callable[[Look],
     def read(look: Look, wanted: Wanted) -> list[Recording]:
         joints = read_joints(data_set, look.path)[:, None]  # (T, M=1, V, C)
         return [Recording(str(look.path), joints, data_set.skeleton, label=data_set.label_of(look.path),
-                          class_names=data_set.class_names, centre=data_set.centre)]
+                          fps=data_set.fps, class_names=data_set.class_names, centre=data_set.centre)]
 
     suffix = Path(data_set.pattern.pattern.replace("\\", "")).suffix
     return Format(name, (suffix,), looks_like, read)

@@ -37,5 +37,6 @@ def _read(path: Path) -> np.ndarray:
 
 UTD_MHAD = SmallSet(
     name="UTD-MHAD", skeleton=UTD_MHAD_20, centre=2, actions=tuple(range(1, 28)), class_names=CLASS_NAMES,
-    pattern=re.compile(r"a(?P<action>\d+)_s(?P<part>\d+)_t\d+_skeleton\.mat", re.ASCII), is_train=odd, read=_read)
+    pattern=re.compile(r"a(?P<action>\d+)_s(?P<part>\d+)_t\d+_skeleton\.mat", re.ASCII), is_train=odd,
+    fps=30.0, read=_read)
 FORMAT = small_set_format("UTD-MHAD .mat", UTD_MHAD, _looks_like)

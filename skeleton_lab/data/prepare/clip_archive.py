@@ -13,6 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from skeleton_lab.data.formats import archive
+from skeleton_lab.data.formats.about import About, write_about, write_beside
 from skeleton_lab.data.formats.labels import write_labels
 from skeleton_lab.data.formats.small_sets import SmallSet, Source, find_sources, read_clip
 from skeleton_lab.data.prepare.preparation import DAMAGED, MISNAMED, Skipped, Summary
@@ -70,14 +71,18 @@ def convert(data_set: SmallSet, folder: Path, output: Path, msg3d_folder: Path |
     def read(source: Source) -> np.ndarray:
         return read_clip(data_set, source.path)
 
-    _write_archive(output, parts, shape, read)
+    about = About(data_set.class_names, data_set.skeleton, data_set.fps,
+                  {part: tuple(source.path.stem for source in sources) for part, sources in parts.items()})
+    _write_archive(output, parts, shape, read, about)
     if msg3d_folder is not None:
         for part, name in (("train", "train"), ("test", "val")):
             _write_msg3d(msg3d_folder, name, parts[part], shape, read)
+            write_beside(msg3d_folder / f"{name}_label.pkl", about)
     return summary
 
 
-def _write_archive(path: Path, parts: dict[str, list[Source]], shape: tuple[int, ...], read: Read) -> None:
+def _write_archive(path: Path, parts: dict[str, list[Source]], shape: tuple[int, ...], read: Read,
+                   about: About) -> None:
     """Write x (N, C, T, V, M) float32, zeros behind a clip's last frame, and y (N,) int64."""
     with archive.NpzWriter(path) as writer, tqdm(total=sum(map(len, parts.values())), unit="clip",
                                                  desc=path.name) as progress:
@@ -90,6 +95,7 @@ def _write_archive(path: Path, parts: dict[str, list[Source]], shape: tuple[int,
                     sink.append(block)
                     progress.update()
             writer.write(f"y_{part}", np.array([source.label for source in sources], np.int64))
+        write_about(writer, about)
 
 
 def _write_msg3d(folder: Path, part: str, sources: Sequence[Source], shape: tuple[int, ...], read: Read) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,13 +13,23 @@ import numpy as np
 from tqdm import tqdm
 
 from skeleton_lab.data.formats import archive, layouts
-from skeleton_lab.data.formats.layouts import CLASS_INDEX, CONVERTED, FRAME_VALUES, SplitHeader
+from skeleton_lab.data.formats.about import read_about, write_about
+from skeleton_lab.data.formats.layouts import CLASS_INDEX, CONVERTED, SplitHeader
 from skeleton_lab.errors import UserError
 from skeleton_lab.files import size_text
 
 SAMPLED_CLIPS = 16
 
 Item = TypeVar("Item")
+
+
+def open_splits(path: Path) -> list[SplitHeader]:
+    """Recognise the splits that an archive holds: NTU RGB+D's in either layout, or any skeleton's in the converted one.
+
+    Raises:
+        UserError: as `layouts.read_header`.
+    """
+    return [layouts.read_header(path, split, any_skeleton=True) for split in layouts.splits_of(path)]
 
 
 def is_converted(header: SplitHeader) -> bool:
@@ -42,10 +53,11 @@ def convert(headers: Sequence[SplitHeader], labels: Sequence[np.ndarray], output
     """
     _require_space(headers, output)
     empty_clips = []
+    about = read_about(headers[0].path)
     with archive.NpzWriter(output) as writer, tqdm(total=sum(header.num_clips for header in headers), unit=" clips",
                                                   disable=None) as progress:
         for header, split_labels in zip(headers, labels, strict=True):
-            shape = (header.num_clips, *layouts.converted_shape(header.num_frames))
+            shape = (header.num_clips, *header.clip_shape)
             with writer.member(f"x_{header.split}", shape, np.float32) as sink:
                 blocks = _ahead(archive.read_blocks(header.path, header.data.key))
                 for clips, empty in _ahead(_converted(header, blocks)):
@@ -53,6 +65,7 @@ def convert(headers: Sequence[SplitHeader], labels: Sequence[np.ndarray], output
                     empty_clips += empty
                     progress.update(len(clips))
             writer.write(f"y_{header.split}", split_labels)
+        write_about(writer, about)
     return empty_clips
 
 
@@ -79,9 +92,11 @@ def _ahead(items: Iterator[Item]) -> Iterator[Item]:
 def holds_conversion(output: Path, headers: Sequence[SplitHeader], labels: Sequence[np.ndarray]) -> bool:
     """Return whether `output` is what `convert` would write: all labels are equal, and a sample of the clips is."""
     try:
+        if read_about(output) != read_about(headers[0].path):
+            return False
         for header, split_labels in zip(headers, labels, strict=True):
-            there = layouts.read_header(output, header.split)
-            if (not is_converted(there) or (there.num_clips, there.num_frames) != (header.num_clips, header.num_frames)
+            there = layouts.read_header(output, header.split, any_skeleton=True)
+            if (not is_converted(there) or (there.num_clips, there.clip_shape) != (header.num_clips, header.clip_shape)
                     or not np.array_equal(layouts.read_labels(there), split_labels)):
                 return False
             mapped = archive.map_array(output, there.data.key)
@@ -107,7 +122,7 @@ def _sampled_clips(header: SplitHeader) -> Iterator[tuple[int, np.ndarray]]:
 
 def _require_space(headers: Sequence[SplitHeader], output: Path) -> None:
     """Refuse to begin what the disk has no room for."""
-    needed = sum(header.num_clips * header.num_frames * FRAME_VALUES * 4 for header in headers)
+    needed = sum(header.num_clips * math.prod(header.clip_shape) * 4 for header in headers)
     folder = next(parent for parent in output.resolve().parents if parent.exists())
     free = shutil.disk_usage(folder).free
     if free < needed:

@@ -3,6 +3,7 @@
 An archive holds `x_train`, `x_test`, (N, T, 150) float32: two bodies of 25 joints of x, y, z in metres, zeros behind a
 clip's last frame, T the most frames any recording has; and `y_train`, `y_test`, (N, classes) float64, one-hot. Rows
 are grouped by the protocol's numbers (performers, cameras or setups, ascending) and sorted by name in each group.
+Of a whole benchmark it also holds names of clips and classes: see `skeleton_lab.data.formats.about`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import functools
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import numpy as np
 from tqdm import tqdm
 
 from skeleton_lab.data.formats import archive
+from skeleton_lab.data.formats.about import About, about_ntu, write_about
 from skeleton_lab.data.formats.ntu import NTU60, NTU120, Protocol, SampleName, parse_name
 from skeleton_lab.data.prepare import workers
 from skeleton_lab.data.prepare.actors import ACTOR_VALUES
@@ -32,7 +34,7 @@ from skeleton_lab.files import size_text, write_text
 ARCHIVES = {NTU60.name: (("NTU60_CS.npz", "xsub"), ("NTU60_CV.npz", "xview")),
             NTU120.name: (("NTU120_CSet.npz", "xset"), ("NTU120_CSub.npz", "xsub"))}
 
-_RULES = "archive 1"
+_RULES = "archive 2"
 _DONE = "archives.json"
 _ROWS_AT_ONCE = 32
 _PIECES_AT_HAND = 8
@@ -40,11 +42,12 @@ _PIECES_AT_HAND = 8
 
 @dataclass(frozen=True)
 class Part:
-    """One part of an archive: the recordings of its rows, (piece, place in the piece) each, and their classes."""
+    """One part of an archive: the recordings of its rows, (piece, place in the piece) each, classes and names."""
 
     name: str
     places: tuple[tuple[int, int], ...]
     labels: np.ndarray
+    names: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,8 @@ def _part(name: str, protocol: Protocol, samples: Sequence[SampleName], places: 
     rank = {number: position for position, number in enumerate(getattr(protocol, name))}
     rows = [row for row, sample in enumerate(samples) if protocol.group(sample) in rank]
     rows.sort(key=lambda row: rank[protocol.group(samples[row])])  # stable: by name inside a group
-    return Part(name, tuple(places[row] for row in rows), np.array([samples[row].label for row in rows], np.int64))
+    return Part(name, tuple(places[row] for row in rows), np.array([samples[row].label for row in rows], np.int64),
+                tuple(str(samples[row]) for row in rows))
 
 
 def _write_archive(entry: ArchivePlan) -> ArchivePlan:
@@ -136,6 +140,9 @@ def _write_archive(entry: ArchivePlan) -> ArchivePlan:
                 for start in range(0, num_rows, 1024):
                     labels = part.labels[start:start + 1024]
                     sink.append((labels[:, None] == np.arange(entry.num_classes)).astype(np.float64))
+        about = about_ntu(np.concatenate([part.labels for part in entry.parts]), entry.num_classes)
+        if about != About():
+            write_about(writer, replace(about, clip_names={part.name: part.names for part in entry.parts}))
     return entry
 
 

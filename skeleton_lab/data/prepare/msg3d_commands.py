@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from skeleton_lab.data.formats.about import About, about_ntu
 from skeleton_lab.data.formats.class_indices import class_indices
 from skeleton_lab.data.formats.face import load_json
 from skeleton_lab.data.formats.ntu import Benchmark, list_recordings, parse_name, read_missing_list
@@ -16,8 +17,10 @@ from skeleton_lab.data.prepare.preparation import MISNAMED, Skipped, Summary
 from skeleton_lab.data.prepare.workers import Crew
 from skeleton_lab.errors import UserError
 from skeleton_lab.metrics import NOT_KNOWN
+from skeleton_lab.skeletons import OPENPOSE_18
 
 PARTS = ("train", "val")
+KINETICS_FPS = 30.0
 
 
 def generate_ntu(benchmark: Benchmark, sources: Sequence[Path], missing_list: Path | None, out_folder: Path,
@@ -42,8 +45,9 @@ def generate_ntu(benchmark: Benchmark, sources: Sequence[Path], missing_list: Pa
         outputs += [Output(out_folder / protocol.name, part, members)
                     for part, members in zip(PARTS, (train, ~train), strict=True)]
     names = [path.name if len(benchmark.skeleton_folders) == 1 else str(path) for path in listing.paths]
-    generate(Generation(NTU, listing.paths, names, [sample.label for sample in samples], outputs, out_folder / WORK,
-                        strict), crew, summary)
+    labels = [sample.label for sample in samples]
+    generate(Generation(NTU, listing.paths, names, labels, outputs, out_folder / WORK, strict,
+                        about_ntu(labels, benchmark.num_classes)), crew, summary)
     return summary
 
 
@@ -95,7 +99,8 @@ def _plan_kinetics(data_folder: Path, part: str, out_folder: Path, strict: bool)
     output = Output(out_folder, part, np.ones(len(wanted), bool))
     names = [path.name for path in wanted]
     labels = _classes_of(label_file, names, [entries[path.stem][1] for path in wanted])
-    return Generation(KINETICS, wanted, names, labels, [output], out_folder / f"{WORK}_{part}", strict), summary
+    about = About(_class_names(label_file), OPENPOSE_18, KINETICS_FPS)
+    return Generation(KINETICS, wanted, names, labels, [output], out_folder / f"{WORK}_{part}", strict, about), summary
 
 
 def _read_label_file(path: Path) -> dict[str, tuple[bool, Any]]:
@@ -116,3 +121,13 @@ def _classes_of(label_file: Path, names: Sequence[str], labels: Sequence[Any]) -
                     if label == NOT_KNOWN else f"is {label!r:.20}; class indices are whole numbers from 0")
             raise UserError(f"{label_file}: label_index of {name.removesuffix('.json')} {what}")
     return [int(label) for label in class_indices(list(labels), f"{label_file}: 'label_index'")]
+
+
+def _class_names(path: Path) -> tuple[str, ...] | None:
+    """Return the names that a label file gives its classes, in their order; None unless it names each, and alike."""
+    entries = load_json(path).values()
+    names = {entry.get("label_index"): entry.get("label") for entry in entries}
+    alike = all(names[entry.get("label_index")] == entry.get("label") for entry in entries)
+    if not alike or set(names) != set(range(len(names))) or not all(isinstance(name, str) for name in names.values()):
+        return None
+    return tuple(names[label] for label in range(len(names)))

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
+from skeleton_lab.data.formats.about import About, write_beside
 from skeleton_lab.data.formats.kinetics import NUM_PEOPLE
 from skeleton_lab.data.formats.labels import write_labels
 from skeleton_lab.data.formats.msg3d_clips import MAX_FRAMES, read_kinetics_clip, read_ntu_clip
@@ -66,7 +67,7 @@ class Output:
 class Generation:
     """What to make: recordings in the order of the rows, with the names and classes that go into the label files.
 
-    work_folder: where intermediate results stand until all is done.
+    work_folder: where intermediate results stand until all is done. about: what is written beside the label files.
     """
 
     format: Format
@@ -76,6 +77,7 @@ class Generation:
     outputs: Sequence[Output]
     work_folder: Path
     strict: bool = False
+    about: About = field(default_factory=About)
     files_per_piece: int = FILES_PER_PIECE
 
     @property
@@ -110,6 +112,7 @@ def generate(plan: Generation, crew: Crew, summary: Summary) -> None:
         rows = np.flatnonzero(kept & output.members).tolist()
         write_labels(output.folder / f"{output.part}_label.pkl", [plan.names[row] for row in rows],
                      [plan.labels[row] for row in rows])
+        write_beside(output.folder / f"{output.part}_label.pkl", plan.about)
         file.commit()
     shutil.rmtree(plan.work_folder, ignore_errors=True)
 
