@@ -20,7 +20,7 @@ from skeleton_lab.report.page import Element, element, section, table, write_pag
 from skeleton_lab.report.recipe import differences
 from skeleton_lab.report.results import Run
 from skeleton_lab.report.run_report import class_names_of, clips_per_s, duration, epoch_s, peak_mib, total_s
-from skeleton_lab.train.report import draw_over_epochs
+from skeleton_lab.train.result_files import draw_over_epochs
 
 PAGE, PICTURE, CLASSES = "comparison.html", "curves.png", "classes.csv"
 _CURVES = (("Test accuracy, top-1", "test_top1", 100.0), ("Test loss", "test_loss", 1.0),

@@ -11,7 +11,7 @@ import numpy as np
 from skeleton_lab.class_names import filled
 from skeleton_lab.errors import UserError
 from skeleton_lab.metrics import class_accuracy, confusion, top_k_accuracy
-from skeleton_lab.train import report
+from skeleton_lab.train import result_files
 from skeleton_lab.train.config import save_config
 from skeleton_lab.train.loop import Compute, Evaluation, TrainingDiverged, evaluate
 from skeleton_lab.train.record import Record, write_run_report
@@ -116,18 +116,18 @@ def _write(setup: Setup, part: Part, evaluation: Evaluation, outputs: Outputs) -
     stem = f"epoch{outputs.epoch}_test"
     counts = confusion(scores, labels)
     if outputs.class_table and evaluation.num_known:
-        report.write_class_table(folder / f"{stem}_each_class_acc.csv", class_accuracy(counts), counts)
+        result_files.write_class_table(folder / f"{stem}_each_class_acc.csv", class_accuracy(counts), counts)
     if outputs.scores:
-        report.write_scores(folder / f"{stem}_score.pkl", part.names, scores)
+        result_files.write_scores(folder / f"{stem}_score.pkl", part.names, scores)
     if outputs.lists_of is not None:
         stem_of_weights = outputs.lists_of.with_suffix("") if outputs.lists_of.suffix == ".pt" else outputs.lists_of
         right, wrong = (folder / pattern.format(weights=stem_of_weights)
                         for pattern in (setup.spec.right_file, setup.spec.wrong_file))
-        report.write_sample_lists(right, wrong, scores.argmax(axis=1), labels)
+        result_files.write_sample_lists(right, wrong, scores.argmax(axis=1), labels)
     if outputs.predictions:
-        report.write_predictions(folder / PREDICTIONS, part.names, scores, labels)
+        result_files.write_predictions(folder / PREDICTIONS, part.names, scores, labels)
     if outputs.picture and evaluation.num_known:
         top1 = 100 * top_k_accuracy(scores, labels, 1)
         names = None if part.words.class_names is None else filled(part.words.class_names, len(counts))
         title = f"{evaluation.num_known} clips, top-1 {top1:.2f} %"
-        report.draw_confusion(folder / "confusion_matrix.png", counts, title, names)
+        result_files.draw_confusion(folder / "confusion_matrix.png", counts, title, names)

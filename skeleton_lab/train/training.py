@@ -14,7 +14,7 @@ import torch
 
 from skeleton_lab.errors import UserError
 from skeleton_lab.metrics import top_k_accuracy
-from skeleton_lab.train import report
+from skeleton_lab.train import result_files
 from skeleton_lab.train.batches import SeededFetch, end_loader_processes, generator_states, restore_generators
 from skeleton_lab.train.checkpoint import load_state, load_weights, save_state, save_weights
 from skeleton_lab.train.cuda_graph import TrainingPasses
@@ -107,7 +107,7 @@ class Training:
                 break
             self._save_weights_if_due()
             if self.world.is_main:
-                report.write_history(self.work_dir.path / "history.csv", self.history)
+                result_files.write_history(self.work_dir.path / "history.csv", self.history)
             self.record.save()
             self.epoch, self.means = self.epoch + 1, Means()
             self._save_state()
@@ -225,7 +225,7 @@ class Training:
                 self.best = {"accuracy": top1, "epoch": number, "step": self.step}
                 if self.world.is_main:
                     save_weights(self.setup.model, self.work_dir.path / BEST_WEIGHTS)
-                    report.write_predictions(self.work_dir.path / PREDICTIONS, self.test_part.names, evaluation.scores,
+                    result_files.write_predictions(self.work_dir.path / PREDICTIONS, self.test_part.names, evaluation.scores,
                                              evaluation.labels)
                 self.record.predicted(BEST_WEIGHTS, number)
         self.history.append(row)
@@ -253,7 +253,7 @@ class Training:
             self._scalar("val", "loss", evaluation.loss, self.step)
         if not self.world.is_main:
             return
-        report.draw_history(self.work_dir.path / "curves.png", self.history, str(self.work_dir.path))
+        result_files.draw_history(self.work_dir.path / "curves.png", self.history, str(self.work_dir.path))
         last = self.history[-1] if self.history else {}
         if last.get("test_top1") is not None:
             log(f"Last epoch: {last['epoch']}, accuracy: {last['test_top1']:.6f}")
@@ -375,7 +375,7 @@ class Training:
         if self.world.is_main:
             parts = [SeededFetch(self.train_part.feeder).__getitems__(request) for request in requests]
             data, labels = (torch.cat(tensors).numpy() for tensors in list(zip(*parts, strict=True))[:2])
-            report.write_batch(self.work_dir.path / DIVERGED_BATCH, {
+            result_files.write_batch(self.work_dir.path / DIVERGED_BATCH, {
                 "data": data, "labels": labels, "indices": np.array(indices), "names": np.array(names),
                 "epoch": np.array(self.epoch + 1), "step": np.array(step), "learning_rate": np.array(lr)})
         self.world.wait()  # the others end the run

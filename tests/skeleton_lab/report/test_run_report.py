@@ -13,7 +13,7 @@ from skeleton_lab.report.confusions import worst_confusions
 from skeleton_lab.report.recipe import differences, settings_of
 from skeleton_lab.report.results import read_run
 from skeleton_lab.report.run_report import duration, write_report
-from skeleton_lab.train import report
+from skeleton_lab.train import result_files
 from tests.skeleton_lab.report.test_page import HOSTILE, Tags
 from tests.skeleton_lab.report.work_dirs import PREDICTED, TRUE, ToyFeeder, make_run, scores_for
 
@@ -71,7 +71,7 @@ def test_predictions_go_through_the_file(run_folder):
 def test_an_older_run_is_read_from_its_lists_and_scores(run_folder):
     (run_folder / "predictions.csv").unlink()
     (run_folder / "run.json").unlink()
-    report.write_sample_lists(run_folder / "runs-2-8_right.txt", run_folder / "runs-2-8_wrong.txt", PREDICTED, TRUE)
+    result_files.write_sample_lists(run_folder / "runs-2-8_right.txt", run_folder / "runs-2-8_wrong.txt", PREDICTED, TRUE)
     text = text_of(write_report(run_folder, DEFAULTS, ToyFeeder()))
     assert "walk" not in text and "class 0 → class 1: 2 of 4" in text and "no record of its machine" in text
     assert read_run(run_folder).predictions.top_k(5) is None  # without scores there are no ranks
@@ -84,7 +84,7 @@ def test_a_run_of_which_only_the_class_table_is_left(run_folder):
     (run_folder / "predictions.csv").unlink()
     counts = np.array([[2, 2, 0], [1, 3, 0], [0, 0, 2]])
     recalls = np.diag(counts) / counts.sum(axis=1)
-    report.write_class_table(run_folder / "epoch2_test_each_class_acc.csv", recalls, counts)
+    result_files.write_class_table(run_folder / "epoch2_test_each_class_acc.csv", recalls, counts)
     text = text_of(write_report(run_folder, DEFAULTS))
     assert "most often taken for" in text and "which ones were is not recorded" in text
 

@@ -10,7 +10,7 @@ import yaml
 
 from skeleton_lab.skeleton_clip import SkeletonClip
 from skeleton_lab.skeletons import NTU_25
-from skeleton_lab.train import report
+from skeleton_lab.train import result_files
 
 SETTINGS = {"model": "toy_model.Model", "feeder": "toy_feeder.Feeder", "num_epoch": 3, "base_lr": 0.1, "batch_size": 6,
             "forward_batch_size": 6, "model_args": {"num_class": 3, "num_point": 25}, "test_feeder_args": {},
@@ -35,8 +35,8 @@ def make_run(folder: Path, predicted: np.ndarray = PREDICTED, **settings: object
     folder.mkdir(parents=True)
     command = "# command line: main.py --config toy.yaml --seed 1\n\n"
     (folder / "config.yaml").write_text(command + yaml.safe_dump({**SETTINGS, **settings}))
-    report.write_history(folder / "history.csv", EPOCHS)
-    report.write_predictions(folder / "predictions.csv", [f"clip_{i}" for i in range(len(TRUE))],
+    result_files.write_history(folder / "history.csv", EPOCHS)
+    result_files.write_predictions(folder / "predictions.csv", [f"clip_{i}" for i in range(len(TRUE))],
                              scores_for(predicted), TRUE)
     machine = {"cpu": "Abacus 9000", "cores": 2, "memory_mib": 1000, "gpu": None, "os": "Linux", "python": "3.11",
                "torch": "2.3", "cuda": None, "numpy": "2.0"}
