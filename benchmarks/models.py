@@ -29,7 +29,7 @@ sys.path.insert(0, str(ROOT))
 import torch
 from torch import Tensor, nn
 
-from skeleton_lab.train.cuda_graph import WARM_UP, TrainingPasses
+from skeleton_lab.train.cuda_graph import WARM_UP, RecordedPasses
 from skeleton_lab.train.device import Precision, allow_tf32
 
 MIB = 1 << 20
@@ -92,7 +92,7 @@ class Bench:
         frames = options.frames or entry.frames
         self.clips = torch.randn(options.clips, 3, frames, 25, 2, device=self.device)
         self.targets = torch.arange(options.clips, device=self.device) % 60
-        self.passes: dict[tuple[str, str, bool], TrainingPasses] = {}
+        self.passes: dict[tuple[str, str, bool], RecordedPasses] = {}
 
     def variant(self, name: str) -> nn.Module:
         """Return plain, fast, or fast with block-level recomputation."""
@@ -109,7 +109,7 @@ class Bench:
         key = (name, precision, record)
         if key not in self.passes:
             number_format = Precision(self.device.type, PRECISIONS[precision])
-            self.passes[key] = TrainingPasses(model, self.device, number_format, number_format.scaler(), record)
+            self.passes[key] = RecordedPasses(model, self.device, number_format, number_format.scaler(), record)
         model.zero_grad(set_to_none=True)
         self.passes[key].run(self.clips, self.targets, 1)
 

@@ -14,8 +14,9 @@ from skeleton_lab.bench.meters import tensor_bytes
 from skeleton_lab.bench.recipes import NUM_CLASS, NUM_JOINTS, NUM_PERSON, RECIPES, Recipe
 from skeleton_lab.errors import UserError
 from skeleton_lab.imports import construct
+from skeleton_lab.nn.model import is_memory_friendly
 from skeleton_lab.train.compiling import is_written_by_hand
-from skeleton_lab.train.cuda_graph import TrainingPasses
+from skeleton_lab.train.cuda_graph import RecordedPasses
 from skeleton_lab.train.device import Precision, allow_tf32, choose_precision
 from skeleton_lab.train.optim import make_optimizer
 
@@ -80,12 +81,12 @@ class Subject:
     precision: Precision
     model: nn.Module
     run: Callable[[Tensor], Tensor]
-    passes: TrainingPasses
+    passes: RecordedPasses
     optimizer: torch.optim.Optimizer | None
 
     @property
     def offers_memory_friendly(self) -> bool:
-        return hasattr(self.model, "set_memory_friendly")
+        return is_memory_friendly(self.model)
 
     def random_clips(self, number: int) -> tuple[Tensor, Tensor]:
         """Return clips (N, C, T, V, M) of standard normal numbers and labels (N,) for them, on the device."""
@@ -146,7 +147,7 @@ def set_up(job: Job) -> Subject:
         arguments["num_frames"] = job.num_frames
     model = construct(recipe.model, arguments, f"model '{job.model}'").to(device).train(not job.infer)
     if job.memory_friendly:
-        if not hasattr(model, "set_memory_friendly"):
+        if not is_memory_friendly(model):
             raise UserError(f"{job.model}: has no memory-friendly mode; leave --memory-friendly out")
         model.set_memory_friendly(True)
     if job.compile and is_written_by_hand(model):
@@ -154,7 +155,7 @@ def set_up(job: Job) -> Subject:
                         "out")
     run: Any = torch.compile(model) if job.compile else model
     precision = choose_precision(job.amp, "auto", device)
-    passes = TrainingPasses(run, device, precision, precision.scaler(), record=not job.compile)
+    passes = RecordedPasses(run, device, precision, precision.scaler(), record=not job.compile)
     return Subject(job, device, precision, model, run, passes, None if job.infer else _optimizer(recipe, model))
 
 

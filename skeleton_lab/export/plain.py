@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from skeleton_lab.nn.layers import MultiScaleTemporalConv, PointwiseConvNorm
+from skeleton_lab.nn.model import is_memory_friendly
 from skeleton_lab.nn.norm import folded
 
 
@@ -24,7 +25,7 @@ def plain_inference(model: nn.Module) -> nn.Module:
     The same results up to rounding; `model` stays as it is.
     """
     plain: Any = copy.deepcopy(model).eval().requires_grad_(False)
-    if hasattr(plain, "set_memory_friendly"):
+    if is_memory_friendly(plain):
         plain.set_memory_friendly(False)
     with torch.no_grad():
         return _replaced(plain).eval().requires_grad_(False)

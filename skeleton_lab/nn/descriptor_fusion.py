@@ -28,9 +28,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from skeleton_lab.errors import UserError
+from skeleton_lab.nn.model import has_auxiliary_loss, has_features
 
 PREFIX = "fusion."
-LENGTH = 1.0  # of what scores are made of: so short that noise does not carry them away at the models' learning rates
+# The length of the vectors that scores are computed from. With longer ones, noise would decide the scores at the
+# learning rates that the models are trained with.
+LENGTH = 1.0
 DROPOUT = 0.5
 HIDDEN = 128
 
@@ -202,6 +205,8 @@ class FusedModel(nn.Module):
         super().__init__()
         self.model = model
         self.fusion = fusion
+        if has_auxiliary_loss(model):
+            self.auxiliary_loss = model.auxiliary_loss
 
     def forward(self, batch: DescribedClips) -> Tensor:
         if not isinstance(batch, DescribedClips):
@@ -232,10 +237,10 @@ def fused(model: nn.Module, kind: str, width: int, name: str) -> FusedModel:
     Raises:
         UserError: the model has no `features` or no linear `fc`, or uses the key of the fusion for weights of its own.
     """
-    classifier = getattr(model, "fc", None)
-    if not callable(getattr(model, "features", None)) or not isinstance(classifier, nn.Linear):
+    if not has_features(model):
         raise UserError(f"--fusion: '{name}' has no features(clips) with a linear classifier fc; give the model both "
                         "(see docs/fusion.md), or leave --descriptors and --fusion out")
+    classifier: Any = model.fc
     if any(key.startswith(PREFIX) for key in model.state_dict()):
         raise UserError(f"--fusion: '{name}' has weights called {PREFIX}* of its own; rename them in the model")
     return FusedModel(model, KINDS[kind](classifier.in_features, width, classifier.out_features))

@@ -1,10 +1,12 @@
-"""A pass of training: forward, loss, backward. On a GPU it is recorded as a CUDA graph, and replayed from then on.
+"""Passes of training as CUDA graphs: recorded once, and replayed from then on.
 
-A pass launches some thousand kernels, each of which costs a processor microseconds: with small batches, or on a fast
-GPU, that takes longer than the kernels. A replay starts them all at once, and computes the same, to the bit.
+A pass launches some thousand kernels, and launching one costs the processor microseconds. With small batches, or on a
+fast GPU, the launches take longer than the kernels. A replay launches all of them at once; what it computes is the
+same, to the bit.
 
-Only models that say `capturable = True` are recorded: on clips of one shape they launch the same kernels in every pass
-and never wait for a result. What else a pass of theirs did, a replay would leave out.
+Only models that say `capturable = True` are recorded (`skeleton_lab.nn.model`): on clips of one shape they launch the
+same kernels in every pass, and never wait for a result. A replay launches the recorded kernels and does nothing else,
+so that whatever else such a pass did would be left out.
 """
 
 from __future__ import annotations
@@ -19,69 +21,50 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from skeleton_lab.errors import UserError
-from skeleton_lab.metrics import NOT_KNOWN
+from skeleton_lab.nn.model import is_capturable
 from skeleton_lab.train.device import Precision
+from skeleton_lab.train.loop import Criterion, TrainingPasses, check_labels
 
 WARM_UP = 3  # passes that run as they are before one is recorded: libraries set themselves up in the first ones
 Shape = tuple[torch.Size, float]
 
 
-class TrainingPasses:
-    """The passes of one model, whose gradients add up in its parameters until an optimiser sets them to None.
+class RecordedPasses(TrainingPasses):
+    """Passes as `TrainingPasses` makes them, recorded and replayed where device and model permit that.
 
     Args:
-        scaler: of the gradients; a pass multiplies its loss by it.
-        record: whether to record a pass and replay it, where device and model permit that.
+        record: whether to record at all.
         say: told, once, if recording fails.
     """
 
     def __init__(self, model: nn.Module, device: torch.device, precision: Precision, scaler: torch.amp.GradScaler,
-                 record: bool = False, say: Callable[[str], None] = print) -> None:
-        self.model, self.device, self.precision, self.scaler, self.say = model, device, precision, scaler, say
-        self.recording = record and device.type == "cuda" and getattr(model, "capturable", False)
+                 record: bool = False, say: Callable[[str], None] = print,
+                 criterion: Criterion = functional.cross_entropy) -> None:
+        super().__init__(model, device, precision, scaler, criterion)
+        self.say = say
+        self.recording = record and device.type == "cuda" and is_capturable(model)
         self._stream = torch.cuda.Stream(device) if self.recording else None
         self._main_stream = torch.cuda.current_stream(device) if self.recording else None
         self._ran: Counter[Shape] = Counter()
         self._recorded: _Recorded | None = None
-        self._num_classes = 0
 
     def run(self, clips: Any, labels: Tensor, chunks: float) -> Tensor:
-        """Add the gradients of (mean loss of these clips) / chunks; return (2,) on the device: the loss, and top-1.
-
-        Args:
-            clips: (N, C, T, V, M), or with descriptors beside it, on any device. labels: (N,) class indices.
-
-        Raises:
-            UserError: a label that the model has no class for.
-        """
+        """Make the pass, or replay it."""
         if not self.recording or not isinstance(clips, Tensor):
-            return self._pass(clips, labels, chunks)
+            return super().run(clips, labels, chunks)
         shape = (clips.shape, chunks)
         if self._recorded is None and self._ran[shape] >= WARM_UP:
             self._record(clips, labels, shape)
         if self._recorded is not None and self._recorded.shape == shape:
-            check_labels(labels, self._num_classes)
+            check_labels(labels, self.num_classes)
             return self._recorded.replay(clips, labels)
         self._ran[shape] += 1
         with self._on_own_stream():
-            return self._pass(clips, labels, chunks)
+            return super().run(clips, labels, chunks)
 
     def release(self) -> None:
         """Give up the recording, and the memory that its tensors take; the next pass makes another."""
         self._recorded = None
-
-    def _pass(self, clips: Any, labels: Tensor, chunks: float) -> Tensor:
-        with self.precision.autocast():
-            logits = logits_of(self.model(clips.to(self.device, non_blocking=True)))
-        self._num_classes = logits.shape[1]
-        check_labels(labels, self._num_classes)
-        targets = labels.to(self.device, non_blocking=True)
-        loss = functional.cross_entropy(
-            logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits, targets)
-        self.scaler.scale(loss / chunks).backward()
-        accuracy = (logits.detach().argmax(dim=1) == targets).float().mean()
-        return torch.stack([loss.detach().float(), accuracy])
 
     def _record(self, clips: Tensor, labels: Tensor, shape: Shape) -> None:
         """Record a pass over clips of this shape, without running it; where that fails, go on without."""
@@ -92,7 +75,7 @@ class TrainingPasses:
         try:
             # The loader's thread, which pins memory, may go on meanwhile.
             with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
-                result = self._pass(*own, shape[1])
+                result = super().run(*own, shape[1])
         except RuntimeError as error:
             self.recording = False
             _end_failed_recording(self._main_stream)
@@ -160,25 +143,3 @@ def _end_failed_recording(stream: torch.cuda.Stream | None) -> None:
     torch.cuda.set_stream(stream)
     with torch.cuda.graph(torch.cuda.CUDAGraph()):
         torch.zeros(1, device=stream.device)
-
-
-def logits_of(output: Any) -> Tensor:
-    """Return the logits (N, classes) of what a model returns, which may be a tuple that begins with them."""
-    return output[0] if isinstance(output, tuple) else output
-
-
-def check_labels(labels: Tensor, num_classes: int, not_known_ok: bool = False) -> None:
-    """Raise a UserError unless each label is one of the classes, or -1, not known, where that is `not_known_ok`.
-
-    Labels that are on a GPU have been looked at.
-    """
-    if labels.is_cuda:
-        return
-    smallest, largest = int(labels.min()), int(labels.max())
-    if largest >= num_classes:
-        from_one = "; if the labels count from 1, subtract 1 from all" if largest == num_classes else ""
-        raise UserError(f"label {largest} is out of range for a model of {num_classes} classes; "
-                        f"check num_class in model_args against the data{from_one}")
-    if smallest < (NOT_KNOWN if not_known_ok else 0):
-        raise UserError(f"label {smallest} is no class; classes count from 0, and clips whose class is not known (-1) "
-                        "can be tested, not trained on: take them out of the training data")

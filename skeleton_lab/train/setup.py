@@ -19,15 +19,16 @@ from skeleton_lab.files import replacing
 from skeleton_lab.imports import construct, load_object
 from skeleton_lab.metrics import NOT_KNOWN
 from skeleton_lab.nn.descriptor_fusion import Describe, Vectors, fused
+from skeleton_lab.nn.model import is_memory_friendly
 from skeleton_lab.nn.norm import with_synchronised_norms
 from skeleton_lab.nn.synchrony import synchronise
 from skeleton_lab.train.batches import Batch, Batches, make_loader, seed_generators
 from skeleton_lab.train.checkpoint import load_weights
 from skeleton_lab.train.compiling import compile_in_place
 from skeleton_lab.train.config import Config
-from skeleton_lab.train.cuda_graph import check_labels
 from skeleton_lab.train.device import Precision, choose_device, choose_precision
 from skeleton_lab.train.distributed import World
+from skeleton_lab.train.loop import check_labels
 from skeleton_lab.train.spec import TreeSpec
 from skeleton_lab.train.words import Words, words_of_feeder
 from skeleton_lab.train.workdir import WorkDir
@@ -133,7 +134,7 @@ def build_model(config: Config) -> nn.Module:
         raise UserError("no model: name its class with --model or in the config, as model.<file>.Model")
     model = construct(config.model, config.model_args, "model_args")
     if config.memory_friendly:
-        if not hasattr(model, "set_memory_friendly"):
+        if not is_memory_friendly(model):
             raise UserError(f"--memory-friendly: '{config.model}' has no set_memory_friendly(); leave the switch out")
         model.set_memory_friendly(True)
     if config.fusion:

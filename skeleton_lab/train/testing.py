@@ -13,7 +13,9 @@ from skeleton_lab.errors import UserError
 from skeleton_lab.metrics import class_accuracy, confusion, top_k_accuracy
 from skeleton_lab.train import result_files
 from skeleton_lab.train.config import save_config
-from skeleton_lab.train.loop import Compute, Evaluation, TrainingDiverged, evaluate
+from skeleton_lab.train.diverged import KEPT
+from skeleton_lab.train.evaluation import Evaluation, evaluate
+from skeleton_lab.train.loop import Compute, TrainingDiverged
 from skeleton_lab.train.record import Record, write_run_report
 from skeleton_lab.train.setup import Part, Setup, chunk_size, open_part
 from skeleton_lab.train.workdir import PREDICTIONS
@@ -102,7 +104,7 @@ def _require_finite(setup: Setup, part: Part, evaluation: Evaluation) -> None:
     which = f", scores of {len(bad)} of {len(evaluation.scores)} clips are no numbers" if len(bad) else ""
     first = f" ({part.names[bad[0] % len(part.names)]} is the first)" if len(bad) else ""
     advice = (f"check {setup.config.weights}" if setup.config.phase == "test" else
-              "the last saved state is kept: check the data and --resume, or start afresh with a lower --base-lr")
+              KEPT)
     raise TrainingDiverged(f"the test loss became {evaluation.loss}{which}{first}; {advice}")
 
 

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import pprint
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
-from skeleton_lab.errors import UserError
 from skeleton_lab.metrics import top_k_accuracy
 from skeleton_lab.train import result_files
-from skeleton_lab.train.batches import SeededFetch, end_loader_processes, generator_states, restore_generators
+from skeleton_lab.train.batches import end_loader_processes
 from skeleton_lab.train.checkpoint import load_state, load_weights, save_state, save_weights
-from skeleton_lab.train.cuda_graph import TrainingPasses
+from skeleton_lab.train.cuda_graph import RecordedPasses
+from skeleton_lab.train.diverged import KEPT, diverged_in
 from skeleton_lab.train.finite import Finite
-from skeleton_lab.train.loop import Means, TrainingDiverged, train_one_epoch
+from skeleton_lab.train.log_lines import batch_line, closing_lines, epoch_lines, log_settings
+from skeleton_lab.train.loop import ChunkFigures, Means, TrainingDiverged, train_one_epoch
 from skeleton_lab.train.optim import Schedule, make_optimizer, set_learning_rate
 from skeleton_lab.train.record import Record, write_run_report
-from skeleton_lab.train.settings import COMMON_FLAGS
-from skeleton_lab.train.setup import Setup, copy_sources, is_debug, open_part
+from skeleton_lab.train.scalars import Scalars
+from skeleton_lab.train.setup import Setup, copy_sources, open_part
 from skeleton_lab.train.signals import StopRequest
+from skeleton_lab.train.state import captured, restore
 from skeleton_lab.train.testing import Outputs, compute_for, evaluate_part, progress_of
 from skeleton_lab.train.two_files import (
     checkpoint_source,
@@ -33,7 +30,7 @@ from skeleton_lab.train.two_files import (
     read_optimizer,
     write_checkpoint,
 )
-from skeleton_lab.train.workdir import BEST_WEIGHTS, DIVERGED_BATCH, PREDICTIONS
+from skeleton_lab.train.workdir import BEST_WEIGHTS, PREDICTIONS
 
 
 def run_training(setup: Setup, begin: Callable[[], None]) -> int:
@@ -77,7 +74,7 @@ class Training:
         self.optimizer = make_optimizer(config.optimizer, setup.model.parameters(), config.base_lr,
                                         config.weight_decay, config.nesterov)
         network = self.world.wrap(setup.model, setup.device)
-        self.passes = TrainingPasses(network, setup.device, setup.precision, setup.precision.scaler(),
+        self.passes = RecordedPasses(network, setup.device, setup.precision, setup.precision.scaler(),
                                      record=config.cuda_graph and not config.compile, say=self.work_dir.log)
         self.epoch = config.start_epoch
         self.step = self.epoch * len(self.train_part.batches)
@@ -91,8 +88,10 @@ class Training:
                 self.work_dir.log("No training state here yet: starting from the beginning.")
             self._restore_two_files()
         begin()
-        self._log_settings(resumed=state is not None)
-        self.writers = self._open_writers()
+        if self.world.is_main:
+            copy_sources(config, self.work_dir)
+            log_settings(setup, resumed=state is not None)
+        self.scalars = Scalars(setup, self.step)
         self.record = Record(setup, "train", self.train_part.words, resumed=state is not None)
 
     # -- the run -------------------------------------------------------------------------------------
@@ -127,9 +126,7 @@ class Training:
     def close(self) -> None:
         """End the loader processes and close the TensorBoard writers."""
         self._end_loaders()
-        for writer in set(self.writers.values()):
-            with suppress(OSError):  # on a full disk the run has ended with that error already
-                writer.close()
+        self.scalars.close()
 
     def _end_loaders(self) -> None:
         for part in (self.train_part, self.test_part):
@@ -144,7 +141,7 @@ class Training:
         self.work_dir.log(texts.epoch_start.format(epoch=number, lr=lr))
         batches.epoch, batches.start = self.epoch, self.means.batches
         if not batches.start:
-            self._scalar("train", "epoch", self.epoch + self.spec.first_epoch_tag, self.step)
+            self.scalars.add("train", self.step, epoch=self.epoch + self.spec.first_epoch_tag)
         progress = progress_of(self.setup, total=len(batches) * config.batch_size,
                                initial=batches.start * config.batch_size, desc=f"epoch {number}/{config.num_epoch}")
         try:
@@ -152,42 +149,34 @@ class Training:
                                       self._log_batches, progress)
         except TrainingDiverged as error:
             reason, batch = error.args
-            raise self._diverged(reason, batch, lr) from None
+            raise diverged_in(self.setup, self.train_part, batch, lr, reason) from None
         seconds = figures["data_s"] + figures["network_s"]
         self.record.trained(number, seconds)
         if self.means.batches == len(batches):
             chunks = config.batch_size // self.world.size // self.compute.forward_batch_size
-            self.work_dir.log(texts.epoch_means.format(
-                loss=self.means.mean_loss, accuracy=100 * self.means.mean_accuracy, batch_size=config.batch_size,
-                chunk_loss=self.means.mean_loss / chunks, batch_loss=self.means.mean_loss))
-            share = round(100 * figures["data_s"] / seconds) if seconds else 0
-            self.work_dir.log(f"\tTime consumption: [Data]{share:02d}%, [Network]{100 - share:02d}%")
-            if figures["clips"]:
-                self.work_dir.log(f"\tSpeed: {figures['clips'] / seconds:.1f} clips/s")
+            for line in epoch_lines(self.setup, self.means, chunks, figures):
+                self.work_dir.log(line)
         return {"epoch": number, "learning_rate": lr, "train_loss": self.means.mean_loss,
                 "train_top1": self.means.mean_accuracy,
                 "clips_per_s": figures["clips"] / seconds if figures["clips"] else None}
 
-    def _log_batches(self, first: int, losses: list[list[float]], accuracies: list[list[float]]) -> None:
+    def _log_batches(self, first: int, values: list[ChunkFigures]) -> None:
         lr = self.optimizer.param_groups[0]["lr"]
-        for number, (chunk_losses, chunk_accuracies) in enumerate(zip(losses, accuracies, strict=True), first):
+        for number, figures in enumerate(values, first + 1):
             self.step += 1
-            for loss, accuracy in zip(chunk_losses, chunk_accuracies, strict=True):
-                self._scalar("train", "loss", loss, self.step)
-                self._scalar("train", "acc", accuracy, self.step)
-            self._scalar("train", "lr", lr, self.step)
-            if (number + 1) % self.config.log_interval == 0:
-                self.work_dir.log(f"\tBatch {number + 1}/{len(self.train_part.batches)}: "
-                                  f"loss {sum(chunk_losses) / len(chunk_losses):.4f}, lr {lr:.6f}")
+            for chunk in zip(*figures, strict=True):
+                self.scalars.add("train", self.step, **dict(zip(("loss", "acc", "auxiliary"), chunk, strict=False)))
+            self.scalars.add("train", self.step, lr=lr)
+            if number % self.config.log_interval == 0:
+                self.work_dir.log(batch_line(number, len(self.train_part.batches), figures, lr))
 
     def _require_finite(self) -> None:
         """Raise TrainingDiverged where a weight or a momentum is NaN or infinite, before any of them is saved."""
         bad = self.world.from_main(lambda: self.finite.complaint(self.setup.model.state_dict(),
                                                                  self.optimizer.state_dict()))
         if bad:
-            raise TrainingDiverged(f"NaN or infinity in {bad} after step {self.step}, in epoch {self.epoch + 1}; the "
-                                   "last saved state is kept: check the data and --resume, or start afresh with a "
-                                   "lower --base-lr")
+            raise TrainingDiverged(f"NaN or infinity in {bad} after step {self.step}, in epoch {self.epoch + 1}; "
+                                   f"{KEPT}")
 
     def _save_weights_if_due(self) -> None:
         config, number = self.config, self.epoch + 1
@@ -216,8 +205,7 @@ class Training:
             if not evaluation.complete:
                 return False
             top1 = top_k_accuracy(evaluation.scores, evaluation.labels, 1)
-            self._scalar("val", "loss", evaluation.loss, self.step)
-            self._scalar("val", "acc", top1, self.step)
+            self.scalars.add("val", self.step, loss=evaluation.loss, acc=top1)
             row |= {"test_loss": evaluation.loss, "test_top1": top1,
                     "test_top5": top_k_accuracy(evaluation.scores, evaluation.labels, 5)}
             self.record.evaluated(number, evaluation.seconds)
@@ -225,15 +213,15 @@ class Training:
                 self.best = {"accuracy": top1, "epoch": number, "step": self.step}
                 if self.world.is_main:
                     save_weights(self.setup.model, self.work_dir.path / BEST_WEIGHTS)
-                    result_files.write_predictions(self.work_dir.path / PREDICTIONS, self.test_part.names, evaluation.scores,
-                                             evaluation.labels)
+                    result_files.write_predictions(self.work_dir.path / PREDICTIONS, self.test_part.names,
+                                                   evaluation.scores, evaluation.labels)
                 self.record.predicted(BEST_WEIGHTS, number)
         self.history.append(row)
         return True
 
     def _finish(self) -> None:
         """Test the best weights, draw the pictures, and print the closing summary."""
-        log, config = self.work_dir.log, self.config
+        log = self.work_dir.log
         best_name = self._weights_name(self.best["epoch"], self.best["step"])
         if self.spec.retest_best and self.best["epoch"]:
             log(f"Testing the best epoch's weights again (epoch {self.best['epoch']}).")
@@ -249,79 +237,32 @@ class Training:
                 log("Stopped by a signal while the best weights were tested again; the state is saved: --resume does "
                     "the rest.")
                 return
-            self._scalar("val", "acc", top_k_accuracy(evaluation.scores, evaluation.labels, 1), self.step)
-            self._scalar("val", "loss", evaluation.loss, self.step)
+            top1 = top_k_accuracy(evaluation.scores, evaluation.labels, 1)
+            self.scalars.add("val", self.step, acc=top1, loss=evaluation.loss)
         if not self.world.is_main:
             return
         result_files.draw_history(self.work_dir.path / "curves.png", self.history, str(self.work_dir.path))
-        last = self.history[-1] if self.history else {}
-        if last.get("test_top1") is not None:
-            log(f"Last epoch: {last['epoch']}, accuracy: {last['test_top1']:.6f}")
-        log(f"Best accuracy: {self.best['accuracy']:.6f}")
-        log(f"Epoch number: {self.best['epoch']}")
-        log("(The best epoch is picked on the test split, as the published results do; "
-            "report the last epoch where that matters.)")
-        log(f"Model name: {self.work_dir.path}")
-        log(f"Model total number of params: {self.setup.parameters}")
-        for title, key in (("Weight decay", "weight_decay"), ("Base LR", "base_lr"), ("Batch Size", "batch_size"),
-                           ("Forward Batch Size", "forward_batch_size"), ("Test Batch Size", "test_batch_size"),
-                           ("seed", "seed")):
-            log(f"{title}: {getattr(config, key)}")
-        log(f"Best weights, tables and pictures: {self.work_dir.path}; curves: tensorboard --logdir "
-            f"{self.work_dir.path / self.spec.log_directory}")
+        for line in closing_lines(self.setup, self.best, self.history[-1] if self.history else {}):
+            log(line)
         self.record.save(finished=True)
         write_run_report(self.setup, self.test_part.feeder)
 
     # -- state ---------------------------------------------------------------------------------------
 
     def _save_state(self) -> None:
-        device = self.setup.device
-        draws = {"generators": generator_states(),
-                 "cuda_generators": [torch.cuda.get_rng_state(device)] if device.type == "cuda" else []}
-        draws, *others = self.world.gather(draws)
-        if not self.world.is_main:
-            return
-        state = {
-            "model": self.setup.model.state_dict(), "optimizer": self.optimizer.state_dict(),
-            "scaler": self.passes.scaler.state_dict(), **draws, "other_processes": others,
+        state = captured(self.setup, self.passes, self.optimizer, {
             "progress": {"epoch": self.epoch, "step": self.step, "means": asdict(self.means)},
-            "best": self.best, "history": self.history, "settings": self._settings(),
-        }
-        save_state(state, self.work_dir)
+            "best": self.best, "history": self.history})
+        if self.world.is_main:
+            save_state(state, self.work_dir)
 
     def _restore(self, state: dict[str, Any]) -> None:
-        defaults = {flag.key: flag.default for flag in COMMON_FLAGS}  # of settings younger than the state
-        settings = {key: state["settings"].get(key, defaults.get(key)) for key in self._settings()}
-        changed = {key: (settings[key], value) for key, value in self._settings().items() if settings[key] != value}
-        if changed:
-            listed = "; ".join(f"{key}: {before} before, {now} now" for key, (before, now) in changed.items())
-            raise UserError(f"{self.work_dir.path}: cannot resume with other settings ({listed}); leave them as they "
-                            "were, or start afresh with --overwrite or another --work-dir")
-        self.setup.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.passes.scaler.load_state_dict(state["scaler"])
-        self._restore_draws([state, *state.get("other_processes", ())])
+        restore(state, self.setup, self.passes, self.optimizer)
         progress = state["progress"]
         self.epoch, self.step = progress["epoch"], progress["step"]
         self.means = Means(**progress["means"])
         self.best, self.history = state["best"], state["history"]
         self.work_dir.log(f"Resuming in epoch {self.epoch + 1} after {self.means.batches} batches, step {self.step}.")
-
-    def _restore_draws(self, states: list[dict[str, Any]]) -> None:
-        """Set the random generators of this process from those saved, one of each process."""
-        if len(states) != self.world.size:
-            self.work_dir.log(f"The run so far had {len(states)} process(es), it goes on with {self.world.size}: the "
-                              "same batches and rates, but other random draws.")
-        if self.world.rank < len(states):
-            own = states[self.world.rank]
-            restore_generators(own["generators"])
-            if self.setup.device.type == "cuda" and own["cuda_generators"]:
-                torch.cuda.set_rng_state(own["cuda_generators"][0], self.setup.device)
-
-    def _settings(self) -> dict[str, Any]:
-        """Return the settings that may not change between a run and its resumption."""
-        return {flag.key: getattr(self.config, flag.key) for flag in (*COMMON_FLAGS, *self.spec.flags)
-                if not (flag.free or flag.transient)}
 
     def _restore_two_files(self) -> None:
         """Take what `--checkpoint` or `--optimizer-states` name, where they are given."""
@@ -334,53 +275,3 @@ class Training:
         if path := optimizer_source(self.config):
             read_optimizer(path, self.optimizer)
             self.work_dir.log(f"Optimiser from {path}.")
-
-    # -- words ---------------------------------------------------------------------------------------
-
-    def _log_settings(self, resumed: bool) -> None:
-        if not self.world.is_main:
-            return
-        config, log = self.config, self.work_dir.log
-        copy_sources(config, self.work_dir)
-        if config.warm_up_epoch:
-            log(f"using warm up, epoch: {config.warm_up_epoch}")
-        if not resumed:
-            log(f"Parameters:\n{pprint.pformat(vars(config))}\n", to_terminal=False)
-            print(f"Settings: {self.work_dir.path / 'config.yaml'}")
-        log(self.spec.texts.parameters.format(count=self.setup.parameters))
-
-    def _open_writers(self) -> dict[str, Any]:
-        if not self.world.is_main:
-            return {}
-        from torch.utils.tensorboard import SummaryWriter  # slow to import; the other phases do without
-
-        folder = self.work_dir.path / self.spec.log_directory
-        purge = {"purge_step": self.step + 1} if self.step else {}
-        if is_debug(self.config):
-            writer = SummaryWriter(str(folder / self.spec.debug_log), **purge)
-            return {"train": writer, "val": writer}
-        return {part: SummaryWriter(str(folder / part), **purge) for part in ("train", "val")}
-
-    def _scalar(self, part: str, tag: str, value: float, step: int) -> None:
-        if self.world.is_main:
-            self.writers[part].add_scalar(tag, value, step)
-
-    def _diverged(self, reason: str, batch: int, lr: float) -> TrainingDiverged:
-        """Save the batch for replay; return the error that names its samples."""
-        step = self.epoch * len(self.train_part.batches) + batch + 1
-        requests = self.train_part.batches.requests(batch)
-        indices = [index for request in requests for index in request.indices]
-        names = self.train_part.names  # once, where a feeder repeats its samples
-        names = [str(names[i % len(names)]) for i in indices]
-        if self.world.is_main:
-            parts = [SeededFetch(self.train_part.feeder).__getitems__(request) for request in requests]
-            data, labels = (torch.cat(tensors).numpy() for tensors in list(zip(*parts, strict=True))[:2])
-            result_files.write_batch(self.work_dir.path / DIVERGED_BATCH, {
-                "data": data, "labels": labels, "indices": np.array(indices), "names": np.array(names),
-                "epoch": np.array(self.epoch + 1), "step": np.array(step), "learning_rate": np.array(lr)})
-        self.world.wait()  # the others end the run
-        shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
-        return TrainingDiverged(
-            f"{reason} in epoch {self.epoch + 1}, batch {batch + 1}, step {step} (learning rate {lr:g}, samples "
-            f"{shown}); the batch is in {self.work_dir.path / DIVERGED_BATCH}, the last saved state is kept: check the "
-            "data and --resume, or start afresh with a lower --base-lr")

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from skeleton_lab.train.cuda_graph import TrainingPasses
+from skeleton_lab.train.cuda_graph import RecordedPasses
 from skeleton_lab.train.device import Precision, allow_tf32
 from tests import golden_models
 from tests.golden_models import fill_golden, load_golden
@@ -85,7 +85,7 @@ def passes_of(model, dtype, record, chunks):
     torch.backends.cudnn.deterministic = True
     model, precision = copy.deepcopy(model).train(), Precision("cuda", dtype)
     said = []
-    passes = TrainingPasses(model, CUDA, precision, precision.scaler(), record, said.append)
+    passes = RecordedPasses(model, CUDA, precision, precision.scaler(), record, said.append)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
     torch.cuda.manual_seed(0)
     clips = torch.randn(6, 8, 3, 16, 25, 2, generator=torch.Generator().manual_seed(0))
@@ -128,7 +128,7 @@ class Asks(nn.Module):
 
 def test_what_cannot_be_recorded_goes_on_without():
     model, precision, said, stream = Asks().to(CUDA), Precision("cuda"), [], torch.cuda.current_stream()
-    passes = TrainingPasses(model, CUDA, precision, precision.scaler(), True, said.append)
+    passes = RecordedPasses(model, CUDA, precision, precision.scaler(), True, said.append)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     for _ in range(6):
         optimizer.zero_grad(set_to_none=True)

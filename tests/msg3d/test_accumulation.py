@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from skeleton_lab.train.cuda_graph import TrainingPasses
 from skeleton_lab.train.device import Precision
-from skeleton_lab.train.loop import Compute, Means, train_one_epoch
+from skeleton_lab.train.loop import Compute, Means, TrainingPasses, train_one_epoch
 
 MODEL_ARGS = {"num_class": 60, "num_point": 25, "num_person": 2, "num_gcn_scales": 3, "num_g3d_scales": 2,
               "graph": "graph.ntu_rgb_d.AdjMatrixGraph"}
@@ -26,7 +25,7 @@ def weights_after_a_step(tree, forward_batch_size):
     precision = Precision("cpu")
     train_one_epoch(TrainingPasses(model, cpu, precision, precision.scaler()), [batch], optimizer,
                     Compute(cpu, precision, forward_batch_size), Means(),
-                    lambda first, chunk_losses, accuracies: losses.extend(chunk_losses[0]), {})
+                    lambda first, values: losses.extend(values[0][0]), {})
     return before, model.state_dict(), losses
 
 

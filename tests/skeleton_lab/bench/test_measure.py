@@ -11,7 +11,7 @@ from torch import nn
 from skeleton_lab.bench.job import MEASURE, Job, Subject, set_up
 from skeleton_lab.bench.measure import gflops_per_clip, measure, time_steps
 from skeleton_lab.errors import UserError
-from skeleton_lab.train.cuda_graph import TrainingPasses
+from skeleton_lab.train.cuda_graph import RecordedPasses
 from skeleton_lab.train.device import Precision
 
 GCN = Job(MEASURE, "gcn", "cpu", num_frames=32, batch_size=4, forward_batch_size=4, steps=2)
@@ -50,7 +50,7 @@ def test_passes_of_a_step_add_up_to_the_gradient_of_the_whole_batch():
     gradients = []
     for size in (5, 2):  # 2: passes of 2, 2 and 1
         precision = Precision("cpu")
-        passes = TrainingPasses(model, torch.device("cpu"), precision, precision.scaler())
+        passes = RecordedPasses(model, torch.device("cpu"), precision, precision.scaler())
         subject = Subject(replace(job, forward_batch_size=size), torch.device("cpu"), precision, model, model, passes,
                           torch.optim.SGD(model.parameters(), lr=0.0))
         torch.manual_seed(0)

@@ -71,7 +71,8 @@ def test_predictions_go_through_the_file(run_folder):
 def test_an_older_run_is_read_from_its_lists_and_scores(run_folder):
     (run_folder / "predictions.csv").unlink()
     (run_folder / "run.json").unlink()
-    result_files.write_sample_lists(run_folder / "runs-2-8_right.txt", run_folder / "runs-2-8_wrong.txt", PREDICTED, TRUE)
+    right, wrong = (run_folder / f"runs-2-8_{what}.txt" for what in ("right", "wrong"))
+    result_files.write_sample_lists(right, wrong, PREDICTED, TRUE)
     text = text_of(write_report(run_folder, DEFAULTS, ToyFeeder()))
     assert "walk" not in text and "class 0 → class 1: 2 of 4" in text and "no record of its machine" in text
     assert read_run(run_folder).predictions.top_k(5) is None  # without scores there are no ranks

@@ -10,8 +10,9 @@ from torch import nn
 
 from skeleton_lab.errors import UserError
 from skeleton_lab.train import cuda_graph as module
-from skeleton_lab.train.cuda_graph import WARM_UP, TrainingPasses
+from skeleton_lab.train.cuda_graph import WARM_UP, RecordedPasses
 from skeleton_lab.train.device import Precision
+from skeleton_lab.train.loop import TrainingPasses
 
 CPU = torch.device("cpu")
 
@@ -28,7 +29,7 @@ class Graph:
         self.again()
 
 
-class Recorder(TrainingPasses):
+class Recorder(RecordedPasses):
     """Passes that are recorded, on a CPU, by `Graph`s."""
 
     def __init__(self, model, fails=False):
@@ -51,7 +52,7 @@ class Recorder(TrainingPasses):
         own = self._recorded
         before = [parameter.grad for parameter in self.model.parameters()]
         self.model.zero_grad(set_to_none=True)
-        own.result.copy_(self._pass(own.clips, own.labels, own.shape[1]))
+        own.result.copy_(TrainingPasses.run(self, own.clips, own.labels, own.shape[1]))
         for parameter, grad in own.grads:
             grad.copy_(parameter.grad)
         for parameter, grad in zip(self.model.parameters(), before, strict=True):
@@ -153,6 +154,6 @@ def test_a_label_without_a_class_is_refused(recorder, replayed):
 
 def test_on_a_cpu_and_for_other_models_nothing_is_recorded():
     precision, model = Precision("cpu"), small_model()
-    assert not TrainingPasses(model, CPU, precision, precision.scaler(), record=True).recording
+    assert not RecordedPasses(model, CPU, precision, precision.scaler(), record=True).recording
     model.capturable = True
-    assert not TrainingPasses(model, CPU, precision, precision.scaler(), record=True).recording
+    assert not RecordedPasses(model, CPU, precision, precision.scaler(), record=True).recording

@@ -1,0 +1,74 @@
+"""The state of a training as it is saved and restored: all that the rest of the run depends on.
+
+`skeleton_lab.train.checkpoint` writes and reads the file.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from skeleton_lab.errors import UserError
+from skeleton_lab.train.batches import generator_states, restore_generators
+from skeleton_lab.train.loop import TrainingPasses
+from skeleton_lab.train.settings import COMMON_FLAGS
+from skeleton_lab.train.setup import Setup
+
+
+def captured(setup: Setup, passes: TrainingPasses, optimizer: torch.optim.Optimizer,
+             progress: dict[str, Any]) -> dict[str, Any]:
+    """Return the state of this moment, on process 0; the others contribute their random generators.
+
+    `progress` goes in as it is.
+    """
+    device = setup.device
+    draws = {"generators": generator_states(),
+             "cuda_generators": [torch.cuda.get_rng_state(device)] if device.type == "cuda" else []}
+    draws, *others = setup.world.gather(draws)
+    return {"model": setup.model.state_dict(), "optimizer": optimizer.state_dict(),
+            "scaler": passes.scaler.state_dict(), **draws, "other_processes": others, **progress,
+            "settings": _settings(setup)}
+
+
+def restore(state: dict[str, Any], setup: Setup, passes: TrainingPasses, optimizer: torch.optim.Optimizer) -> None:
+    """Set model, optimiser, scaler and generators to what a saved state says.
+
+    Raises:
+        UserError: the run was made with other settings.
+    """
+    _refuse_other_settings(state["settings"], setup)
+    setup.model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    passes.scaler.load_state_dict(state["scaler"])
+    _restore_draws([state, *state.get("other_processes", ())], setup)
+
+
+def _settings(setup: Setup) -> dict[str, Any]:
+    """Return the settings that may not change between a run and its resumption."""
+    return {flag.key: getattr(setup.config, flag.key) for flag in (*COMMON_FLAGS, *setup.spec.flags)
+            if not (flag.free or flag.transient)}
+
+
+def _refuse_other_settings(before: dict[str, Any], setup: Setup) -> None:
+    defaults = {flag.key: flag.default for flag in COMMON_FLAGS}  # of settings younger than the state
+    now = _settings(setup)
+    settings = {key: before.get(key, defaults.get(key)) for key in now}
+    changed = {key: (settings[key], value) for key, value in now.items() if settings[key] != value}
+    if changed:
+        listed = "; ".join(f"{key}: {old} before, {new} now" for key, (old, new) in changed.items())
+        raise UserError(f"{setup.work_dir.path}: cannot resume with other settings ({listed}); leave them as they "
+                        "were, or start afresh with --overwrite or another --work-dir")
+
+
+def _restore_draws(states: list[dict[str, Any]], setup: Setup) -> None:
+    """Set the random generators of this process from those saved, one of each process."""
+    world = setup.world
+    if len(states) != world.size:
+        setup.work_dir.log(f"The run so far had {len(states)} process(es), it goes on with {world.size}: the same "
+                           "batches and rates, but other random draws.")
+    if world.rank < len(states):
+        own = states[world.rank]
+        restore_generators(own["generators"])
+        if setup.device.type == "cuda" and own["cuda_generators"]:
+            torch.cuda.set_rng_state(own["cuda_generators"][0], setup.device)
