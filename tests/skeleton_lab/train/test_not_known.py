@@ -12,7 +12,7 @@ import torch
 
 from skeleton_lab.metrics import confusion, top_k_accuracy
 from skeleton_lab.report.results import read_run
-from skeleton_lab.train.cuda_graph import check_labels
+from skeleton_lab.train.loop import check_labels
 from tests.skeleton_lab.train.conftest import run_here
 
 SCORES = np.array([[3, 1, 0], [0, 3, 1], [0, 1, 3], [3, 0, 1]], np.float32)
