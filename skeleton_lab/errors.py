@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import os
 import sys
 from collections.abc import Callable, Iterable
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 _LONGEST_LINE = 1000
+_noted: set[str] = set()
 
 
 class UserError(Exception):
@@ -20,6 +22,13 @@ class UserError(Exception):
 
 class NothingToSee(UserError):
     """A recording that is whole, but in which there is nobody."""
+
+
+def note(line: str) -> None:
+    """Print a line on stderr, once, and of the processes that train together from the first only."""
+    if os.environ.get("RANK", "0") == "0" and line not in _noted:
+        _noted.add(line)
+        print(line, file=sys.stderr)
 
 
 def suggest(unknown: str, known: Iterable[str]) -> str:

@@ -20,13 +20,15 @@ class Skeleton:
     """A tree of joints.
 
     name: what messages call it. joint_names: one per joint, "left ..." and "right ..." where it has a side.
-    edges: (child, parent) pairs, one for every joint but `root`.
+    edges: (child, parent) pairs, one for every joint but `root`. flat: its joints lie in a picture; a third number of
+    theirs is a score or 0, no depth.
     """
 
     name: str
     joint_names: tuple[str, ...]
     edges: tuple[Edge, ...]
     root: int
+    flat: bool = False
 
     @property
     def num_joints(self) -> int:
@@ -114,6 +116,7 @@ OPENPOSE_18 = Skeleton(
         (14, 0), (15, 0), (16, 14), (17, 15),
     ),
     root=0,
+    flat=True,
 )
 
 # COCO's keypoints, as HRNet and most 2D pose estimators give them.

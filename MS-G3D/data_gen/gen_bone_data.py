@@ -3,7 +3,8 @@
     cd MS-G3D/data_gen && python3 gen_bone_data.py --dataset ntu
     python3 gen_bone_data.py --dataset own --data-folder ../data/mine --skeleton skeleton_lab.own_skeletons.UTD_MHAD_20
 
-A bone is a joint minus its neighbour towards the root, in all three channels. Takes constant memory.
+A bone is a joint minus its neighbour towards the root, in all three channels; of one's own skeletons that say flat=True
+it keeps the mean of the two scores. Takes constant memory.
 """
 
 import argparse

@@ -15,6 +15,7 @@ from skeleton_lab.data.feeders.transforms import resize_valid
 from skeleton_lab.data.formats import layouts
 from skeleton_lab.data.formats.face import Wanted
 from skeleton_lab.data.formats.msg3d_clips import MAX_FRAMES, clip_of_recording
+from skeleton_lab.data.formats.occupied import between_bodies
 from skeleton_lab.data.formats.recording import Made, Recording, is_ntu
 from skeleton_lab.data.formats.registry import open_recordings
 from skeleton_lab.data.formats.small_sets import centred
@@ -172,7 +173,7 @@ class Archived(Take):
         clip = self.archive_clip(twin=False)
         if clip.shape[:1] + clip.shape[2:] == (layouts.NUM_COORDINATES, layouts.NUM_JOINTS, layouts.NUM_BODIES):
             return _from_ntu_archive(clip, replace(rules, padded=clip.shape[1]))
-        one_body = self.recording.frames[:self.num_frames, 0]  # (T, V, C)
+        one_body = between_bodies(self.recording.frames[:, 0])  # (T, V, C)
         return _finished(_repeated(one_body, rules.resized or rules.padded), rules, self.skeleton)
 
 
@@ -192,7 +193,7 @@ class OneBody(Take):
 
     def _centred(self) -> np.ndarray:
         """Return (T, V, C) float32."""
-        return centred(self._alone(), self.recording.centre)
+        return centred(self._alone(), self.recording.centre, self.name)
 
     def _alone(self) -> np.ndarray:
         frames = self.recording.frames

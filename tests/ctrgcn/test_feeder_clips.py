@@ -68,6 +68,92 @@ def test_an_empty_clip_is_zeros(tmp_path: Path, tree) -> None:
     assert not tree.load("feeders.feeder_clips.Feeder")(str(tmp_path / "x.npz"), "test", UTD)[0][0].any()
 
 
+def save(path: Path, x: np.ndarray) -> str:
+    with NpzWriter(path) as writer:
+        for part in ("train", "test"):
+            writer.write(f"x_{part}", x.astype(np.float32))
+            writer.write(f"y_{part}", np.zeros(len(x), np.int64))
+    return str(path)
+
+
+@pytest.mark.parametrize("options", [{"p_interval": [1]}, {"p_interval": [0.5, 1], "split": "train"},
+                                     {"p_interval": [0.95], "observe": 0.6}, {"p_interval": [1], "bone": True},
+                                     {"p_interval": [1], "vel": True, "bone": True}])
+def test_a_clip_is_what_lies_between_its_first_and_last_body(tmp_path: Path, tree, options) -> None:
+    """Nobody was seen at first, or at the end: the clip that the model sees is the same."""
+    moves = np.random.default_rng(2).standard_normal((3, 10, 20, 1))
+    x = np.zeros((3, 3, 24, 20, 1))
+    x[0, :, :10], x[1, :, 7:17], x[2, :, 14:] = moves, moves, moves
+    feeder = tree.load("feeders.feeder_clips.Feeder")(save(tmp_path / "a.npz", x), skeleton=UTD, window_size=16,
+                                                      **{"split": "test"} | options)
+    clips = []
+    for row in range(3):
+        seed()
+        clips.append(feeder.get_batch([row])[0][0])
+    assert clips[0].any() and torch.equal(clips[0], clips[1]) and torch.equal(clips[0], clips[2])
+
+
+def test_empty_frames_in_between_stay_empty_and_bodies_whole(tmp_path: Path, tree) -> None:
+    x = np.zeros((1, 3, 12, 20, 2))
+    x[0, :, 2:5], x[0, :, 8:11] = 1, 3  # nobody in frames 5 to 7
+    x[0, :, 4, :, 1] = 0  # the second body leaves a frame before
+    make = tree.load("feeders.feeder_clips.Feeder")
+    path = save(tmp_path / "a.npz", x)
+    clip = make(path, "test", UTD, window_size=9, flat=False)[0][0]
+    assert clip[0, :, 0, 0].tolist() == [1, 1, 1, 0, 0, 0, 3, 3, 3]  # as many frames as the window: none is mixed
+    assert clip[0, :, 0, 1].tolist() == [1, 1, 0, 0, 0, 0, 3, 3, 3]
+    longer = make(path, "test", UTD, window_size=32, flat=False)[0][0]
+    assert set(np.unique(longer)) == {0, 1, 3}  # a body never shrinks into an empty frame
+    steps = make(path, "test", UTD, window_size=9, vel=True, flat=False)[0][0]
+    assert not steps.any()  # nobody moves, and nobody comes from, or goes to, where nobody is
+
+
+def flat_clips() -> np.ndarray:
+    """Two clips, equal in x and y, with scores 0.2 and 0.9 to 1."""
+    x = np.zeros((2, 3, 64, 20, 1), np.float32)
+    x[:, :2] = np.random.default_rng(0).uniform(-1, 1, (1, 2, 64, 20, 1))
+    x[0, 2], x[1, 2] = 0.2, 0.9
+    x[1, 2, :, 0] = 1
+    return x
+
+
+@pytest.mark.parametrize("flat", [True, None])
+def test_flat_joints_turn_in_their_plane_and_keep_their_scores(tmp_path: Path, tree, flat, capsys) -> None:
+    x = flat_clips()
+    feeder = tree.load("feeders.feeder_clips.Feeder")(save(tmp_path / "flat.npz", x), "train", UTD, random_rot=True,
+                                                      flat=flat)
+    assert feeder.flat and ("flat=False" in capsys.readouterr().err) == (flat is None)
+    clips = []
+    for row in range(2):
+        seed()
+        clips.append(feeder.get_batch([row])[0][0].numpy())
+    np.testing.assert_array_equal(clips[0][:2], clips[1][:2])
+    for clip, recorded in zip(clips, x, strict=True):
+        np.testing.assert_array_equal(clip[2], recorded[2])
+        np.testing.assert_allclose(np.hypot(*clip[:2]), np.hypot(*recorded[:2]), atol=1e-5)
+    assert np.abs(clips[0][:2] - x[0, :2]).max() > 0.01  # and they did turn
+
+
+def test_bones_and_steps_of_flat_joints_have_the_mean_of_two_scores(tmp_path: Path, tree) -> None:
+    path, x = save(tmp_path / "flat.npz", flat_clips()), flat_clips()[1]
+    make = tree.load("feeders.feeder_clips.Feeder")
+    bones = make(path, "test", UTD, bone=True, flat=True)[1][0]
+    np.testing.assert_allclose(bones[:2, :, 0], x[:2, :, 0] - x[:2, :, 1], atol=1e-6)  # from the head to its parent, 1
+    np.testing.assert_allclose(bones[2, :, 0], 0.95, atol=1e-6)
+    np.testing.assert_allclose(bones[2, :, 1], 0.9, atol=1e-6)  # the root: with itself
+    steps = make(path, "test", UTD, vel=True, flat=True)[1][0]
+    np.testing.assert_allclose(steps[:2, :-1], x[:2, 1:] - x[:2, :-1], atol=1e-6)
+    np.testing.assert_allclose(steps[2, :-1, 0], 1, atol=1e-6)
+
+
+@pytest.mark.parametrize(("third", "flat"), [(0.0, True), (1.0, True), (-0.1, False), (2.5, False)])
+def test_a_third_channel_beyond_0_and_1_is_a_depth(tmp_path: Path, tree, third: float, flat: bool) -> None:
+    x = flat_clips()
+    x[1, 2, 40, 3] = third
+    assert tree.load("feeders.feeder_clips.Feeder")(save(tmp_path / "a.npz", x), "train", UTD).flat == flat
+    assert not tree.load("feeders.feeder_clips.Feeder")(str(tmp_path / "a.npz"), "train", UTD, flat=False).flat
+
+
 @pytest.mark.parametrize(("options", "what"), [
     ({"skeleton": NTU}, "needs float32"), ({"skeleton": "skeleton_lab.skeletons.Skeleton"}, "is no Skeleton"),
     ({"skeleton": "skeleton_lab.skeletons.NTU_52"}, "no attribute"), ({"split": "val"}, "there is no split"),

@@ -198,3 +198,25 @@ def test_top_k(feeder_class, made_up):
     score[:232] *= -1
     assert feeder.top_k(score, 1) == 0.5
     assert feeder.top_k(score, 10) == 1
+
+
+@pytest.mark.parametrize("stream", ["joint", "bone", "motion"])
+def test_frames_without_anybody(feeder_class, tmp_path, stream):
+    """Cut off at both ends; in between empty, and no part of centring and scaling."""
+    body = np.random.default_rng(3).standard_normal((9, 20, 3)) + 2.8
+    gap = body.copy()
+    gap[3:5] = 0
+    closed = body.copy()
+    closed[3:5] = body[2]
+    nobody = np.zeros((4, 20, 3))
+    for name, frames in (("whole", body), ("late", np.concatenate([nobody, body, nobody])), ("gap", gap),
+                         ("closed", closed), ("empty", nobody)):
+        (tmp_path / f"{name}.json").write_text(json.dumps({"skeletons": frames.tolist(), "label": 1}))
+    feeder = feeder_class(stream, "val", root=str(tmp_path), names=["whole", "late", "gap", "closed"], window_size=9)
+    whole, late, gap, closed = (np.asarray(clip) for clip in feeder.get_batch(range(4))[0])  # (C, T, V, M)
+    assert whole.any() and np.array_equal(whole, late)
+    there = [0, 1, 5, 6, 7, 8] if stream == "motion" else [0, 1, 2, 5, 6, 7, 8]
+    np.testing.assert_array_equal(gap[:, there], closed[:, there])
+    assert not gap[:, [3, 4]].any() and not feeder.recorded(2).frames[3:5].any()
+    with pytest.raises(UserError, match=r"empty\.json: no frame holds a body"):
+        feeder_class(stream, "val", root=str(tmp_path), names=["empty"])

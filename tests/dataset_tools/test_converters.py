@@ -107,6 +107,38 @@ def test_damaged_files_are_skipped_and_strict_stops(tmp_path: Path, name: str, f
     assert np.load(tmp_path / "out.npz")["x_test"].shape == (0, 3, 4, 20, 1)
 
 
+@pytest.mark.parametrize("name", SETS)
+def test_frames_without_anybody(tmp_path: Path, name: str) -> None:
+    """They are cut off at both ends and stay empty in between; nobody at all is no clip; far longer clips are named."""
+    write, centre, train, _ = SETS[name]
+    source = tmp_path / "source"
+    source.mkdir()
+    body = clip(7, 9) + 2.8  # well away from the origin
+    body[3:5] = 0
+    frames = np.concatenate([np.zeros((4, 20, 3)), body, np.zeros((2, 20, 3))])
+    write(source, train[0][0], frames)
+    write(source, train[1][0], np.zeros((6, 20, 3)))
+    others = [sample.replace("e01", f"e0{take}").replace("e00", f"e0{take}").replace("t1", f"t{take}")
+              for take in range(2, 7) for sample in [train[0][0]]]
+    for take, sample in enumerate(others):
+        write(source, sample, clip(take, 11))
+    write(source, others[-1], clip(5, 90))
+    summary = convert(DATA_SETS[name], source, tmp_path / "out.npz", tmp_path / "msg3d", strict=True)
+    text = summary.text(jobs=1)
+    assert summary.num_kept == 6 and "(1 without a body)" in text and "no frame holds a body" in text
+    assert f"note: far longer than the others, half of which have 11 to 11 frames: {others[-1]}" in text
+    assert "(90)" in text
+    assert "holds no test clips" in text
+    expected = body - body[0, centre]
+    expected[3:5] = 0
+    with np.load(tmp_path / "out.npz") as archive:
+        found = archive["x_train"][0, :, :, :, 0].transpose(1, 2, 0)  # (T, V, C)
+    np.testing.assert_allclose(found[:9], expected, atol=1e-6)
+    assert not found[9:].any() and not found[0, centre].any()
+    repeated = np.load(tmp_path / "msg3d" / "train_data_joint.npy")[0, :, 9:18, :, 0].transpose(1, 2, 0)
+    np.testing.assert_allclose(repeated, expected, atol=1e-6)
+
+
 def test_an_empty_folder_is_one_line(tmp_path: Path, run_script) -> None:
     result = run_script(TOOLS / "convert_nw_ucla.py", "--input", tmp_path, "--output", tmp_path / "out.npz")
     assert result.returncode == 2 and result.stderr.count("\n") == 1 and "holds no file named like" in result.stderr

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from skeleton_lab.data.feeders.empty_clips import MOST_NAMED, EmptyClips
+from skeleton_lab.data.feeders.spans import SpanReader, open_clips
 from skeleton_lab.data.formats.labels import write_labels
 from tests.archives import converted_arrays
 from tests.ranks import run_ranks
@@ -77,3 +78,13 @@ def test_many_empty_clips_are_cut_short(capsys):
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == MOST_NAMED and lines[0] == "a.npz: clip 0 has no frames (all values are 0)"
     assert "inspect_npz.py --check" in lines[-1]
+
+
+def test_gaps_in_ntu_clips_stay_as_published_but_not_unnoticed(tmp_path, capsys):
+    x = np.zeros((2, 20, 150), np.float32)
+    x[0, :10], x[1, 10:] = 1, 1
+    np.savez(tmp_path / "gap.npz", x_test=x, y_test=[0, 1])
+    reader = SpanReader(open_clips(tmp_path / "gap.npz", "test"))
+    assert reader.num_valid([0, 1]).tolist() == [10, 10]
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1 and "gap.npz: clip 1 of the test split has empty frames before its last one" in said[0]

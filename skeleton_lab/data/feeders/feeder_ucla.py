@@ -14,6 +14,7 @@ from skeleton_lab.data.feeders import transforms
 from skeleton_lab.data.feeders.feeding import NUM_DEBUG_SAMPLES, BatchFeeder
 from skeleton_lab.data.feeders.observation import Observation
 from skeleton_lab.data.feeders.ucla_split import ListedRecording, recordings
+from skeleton_lab.data.formats.occupied import between_bodies, occupied
 from skeleton_lab.errors import UserError
 from skeleton_lab.skeleton_clip import SkeletonClip
 from skeleton_lab.skeletons import UCLA_20
@@ -27,7 +28,8 @@ class Feeder(BatchFeeder):
     """Clips of 52 frames from NW-UCLA, all recordings held in memory (about 10 MB).
 
     A training clip is seen from a random view and takes 52 frames at random; a validation clip is taken as recorded,
-    at 52 even steps. Each is centred on the spine in its first frame, and each of its axes is scaled to [-1, 1].
+    at 52 even steps. Each is centred on the spine in its first frame, and each of its axes is scaled to [-1, 1]. A
+    recording is what lies between its first and its last frame with a body; frames without one in between stay empty.
 
     Args:
         data_path: the stream: "joint", "bone", "motion" or "bone motion". Not a path; the name is upstream's.
@@ -81,7 +83,7 @@ class Feeder(BatchFeeder):
         chosen = listed[:NUM_DEBUG_SAMPLES if debug else None]
         self.sample_name = [recording.name for recording in chosen]
         self.label = [recording.label for recording in chosen]
-        self._frames, self._lengths = _load(Path(root), chosen)  # (F, V, C) end to end, (N,)
+        self._frames, self._empty, self._lengths = _load(Path(root), chosen)  # (F, V, C) end to end, (F,), (N,)
         self._starts = np.cumsum(self._lengths) - self._lengths
 
     def __len__(self) -> int:
@@ -98,10 +100,13 @@ class Feeder(BatchFeeder):
         matrices = np.repeat(transforms.view_matrices(views), lengths, axis=0)
         frames = transforms.span_unit_cube((frames - centre) @ matrices, starts, lengths)
         clip = frames[picks + starts[:, None]]  # (N, T, V, C)
+        there = ~self._empty[picks + self._starts[samples][:, None]]  # (N, T)
         if "bone" in self.stream:
             clip = transforms.bones(clip, UCLA_20.parents)
         if "motion" in self.stream:
             clip = transforms.motion(clip)
+            there[:, :-1] &= there[:, 1:]  # no step leads to a body that is not there, or from one
+        clip[~there] = 0
         data = torch.from_numpy(clip.astype(np.float32)).permute(0, 3, 1, 2).unsqueeze(-1)  # (N, C, T, V, M=1)
         labels = torch.tensor([self.label[sample] for sample in samples], dtype=torch.int64)
         return data, labels, torch.as_tensor(indices, dtype=torch.int64)
@@ -109,7 +114,9 @@ class Feeder(BatchFeeder):
     def recorded(self, index: int) -> SkeletonClip:
         """Return a clip as it was recorded, before any transform, to be looked at."""
         sample = index % len(self.label)
-        return SkeletonClip(self._recording(sample)[:, None], UCLA_20, self.sample_name[sample])
+        start, length = self._starts[sample], self._lengths[sample]
+        frames = np.where(self._empty[start:start + length, None, None], 0, self._recording(sample))
+        return SkeletonClip(frames[:, None], UCLA_20, self.sample_name[sample])
 
     def _recording(self, sample: int) -> np.ndarray:
         start = self._starts[sample]
@@ -160,13 +167,20 @@ def _window(window_size: int) -> int:
     return NUM_FRAMES if window_size == -1 else window_size
 
 
-def _load(root: Path, chosen: Sequence[ListedRecording]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the frames of all recordings end to end (F, V, C) float64 and their numbers of frames (N,)."""
+def _load(root: Path, chosen: Sequence[ListedRecording]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return all recordings end to end (F, V, C) float64, which frames are empty (F,), and how many each has (N,).
+
+    Empty frames hold the last body before them, so that they play no part in centring and scaling.
+    """
     if not root.is_dir():
         raise UserError(f"{root}: no such folder; unpack the NW-UCLA recordings there with: mkdir -p {root.parent} && "
                         f"tar -xJf all_sqe.tar.xz -C {root.parent}")
     loaded = [_read(root / f"{recording.name}.json") for recording in chosen]
-    return np.concatenate(loaded), np.array([len(frames) for frames in loaded])
+    frames, lengths = np.concatenate(loaded), np.array([len(frames) for frames in loaded])
+    there = occupied(frames)
+    if not there.all():  # a recording begins with a body, so that the last one before is its own
+        frames = frames[np.maximum.accumulate(np.where(there, np.arange(len(frames)), 0))]
+    return frames, ~there, lengths
 
 
 def _read(path: Path) -> np.ndarray:
@@ -182,4 +196,7 @@ def _read(path: Path) -> np.ndarray:
         raise UserError(f"{path}: 'skeletons' has shape {frames.shape}, not (frames, 20, 3); unpack it again")
     if not np.isfinite(frames).all():
         raise UserError(f"{path}: holds numbers that are not finite; unpack it again, or leave the recording out")
+    frames = between_bodies(frames)
+    if not len(frames):
+        raise UserError(f"{path}: no frame holds a body; unpack it again, or leave the recording out")
     return frames

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from skeleton_lab.data.feeders.empty_clips import EmptyClips
+from skeleton_lab.data.feeders.empty_clips import GAPS, EmptyClips
 from skeleton_lab.data.feeders.transforms import Resampling, mix_frames
 from skeleton_lab.data.formats import layouts
 from skeleton_lab.data.formats.layouts import CONVERTED, NUM_BODIES, NUM_COORDINATES, NUM_JOINTS, Split
@@ -89,10 +89,12 @@ class SpanReader:
         known = self._num_valid.numpy()
         for index in indices:
             if known[index] == UNKNOWN:
-                num_valid, self._present.numpy()[index] = self._rows.look_at(index)
+                num_valid, self._present.numpy()[index], has_gaps = self._rows.look_at(index)
                 known[index] = num_valid  # last: other processes take it for a sign
                 if num_valid == 0:
                     self._empty.found(index, f"clip {index} of the {self._split.split} split")
+                elif has_gaps:
+                    self._empty.found(index, f"clip {index} of the {self._split.split} split", GAPS)
                 self._mapped(1)
         return known[list(indices)].astype(np.int64)
 
@@ -119,12 +121,17 @@ class _KaggleRows:
     def __init__(self, split: Split, array: np.ndarray) -> None:
         self._split, self._array, self._flat = split, array, _flat_rows(array, self.row_values, split.path)
 
-    def look_at(self, index: int) -> tuple[int, np.ndarray]:
-        """Return a clip's number of frames that are not empty and which bodies are in it (M,); refuse NaN."""
+    def look_at(self, index: int) -> tuple[int, np.ndarray, bool]:
+        """Return a clip's number of frames that are not empty, which bodies are in it (M,), and whether it has gaps.
+
+        Those are empty frames before its last one. NaN is refused.
+        """
         clip = self._array[index]
         layouts.require_finite(clip, self._split.path, self._split.split, index)
         occupied = occupancy(clip, self._split.layout)
-        return int(occupied.any(axis=1).sum()), np.asarray(occupied.any(axis=0))
+        frames = np.asarray(occupied.any(axis=1))
+        num_valid = int(frames.sum())
+        return num_valid, np.asarray(occupied.any(axis=0)), bool(frames[num_valid:].any())
 
     def read(self, indices: np.ndarray, clip: np.ndarray, body: np.ndarray, plan: Resampling) -> np.ndarray:
         """Return tracks (K, T, V, C): of `body` (K,) in the clips at positions `clip` (K,) of `indices` (N,)."""
@@ -153,11 +160,11 @@ class _PackedRows:
         self._split, self._array = split, array
         self._flat = _flat_rows(array, NUM_JOINTS * NUM_COORDINATES, split.path)
 
-    def look_at(self, index: int) -> tuple[int, np.ndarray]:
+    def look_at(self, index: int) -> tuple[int, np.ndarray, bool]:
         length, first_rows = int(self._split.num_valid[index]), self._split.first_rows[index]
         for first in first_rows[first_rows != ABSENT]:
             layouts.require_finite(self._array[first:first + length], self._split.path, self._split.split, index)
-        return length, (first_rows != ABSENT) & (length > 0)
+        return length, (first_rows != ABSENT) & (length > 0), False
 
     def read(self, indices: np.ndarray, clip: np.ndarray, body: np.ndarray, plan: Resampling) -> np.ndarray:
         first = self._split.first_rows[indices[clip], body][:, None]  # (K, 1)

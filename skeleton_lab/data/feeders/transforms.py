@@ -99,6 +99,22 @@ def resize(frames: np.ndarray, plan: Resampling) -> np.ndarray:
     return mix_frames(lower.reshape(flat), upper.reshape(flat), plan.weight).reshape(lower.shape)
 
 
+def resize_whole(frames: np.ndarray, plan: Resampling) -> np.ndarray:
+    """As `resize`, but a body is never mixed with a frame that it is not in: the nearer of the two frames stands.
+
+    So an empty frame stays empty, and a body does not shrink towards the origin on its way into one.
+    """
+    there = (frames != 0).any(axis=(3, 4))  # (N, T, M)
+    mixed = resize(frames, plan)
+    number = np.arange(len(frames))[:, None]
+    at_edge = there[number, plan.lower] != there[number, plan.upper]  # (N, W, M)
+    if at_edge.any():
+        nearer = np.where(plan.weight < 0.5, plan.lower, plan.upper)
+        clip, frame, body = np.nonzero(at_edge)
+        mixed[clip, frame, body] = frames[clip, nearer[clip, frame], body]
+    return mixed
+
+
 def resize_valid(frames: np.ndarray, window: int) -> np.ndarray:
     """Resize the valid frames of each clip (N, T, M, V, C) to `window`: those up to the last that is not all zero."""
     filled = (frames != 0).any(axis=(2, 3, 4))  # (N, T)
@@ -133,6 +149,16 @@ def draw_rotations(num_clips: int) -> np.ndarray:
     return rotation_matrices(torch.empty(num_clips, 3).uniform_(-MAX_ROTATION_RAD, MAX_ROTATION_RAD).numpy())
 
 
+def draw_turns(num_clips: int) -> np.ndarray:
+    """Draw (N, 3, 3) float32 rotations of flat joints, about z only, the viewing axis: a third channel stays as it is.
+
+    One angle in [-0.3, 0.3) rad each, from NumPy's global generator.
+    """
+    angles = np.zeros((num_clips, 3))
+    angles[:, 2] = np.random.uniform(-MAX_ROTATION_RAD, MAX_ROTATION_RAD, num_clips)
+    return rotation_matrices(angles)
+
+
 def rotate(frames: np.ndarray, matrices: np.ndarray) -> np.ndarray:
     """Return (N, T, ..., V, 3) `frames` with every joint x of clip n turned to matrices[n] x."""
     joints = torch.from_numpy(frames).flatten(1, -2)  # (N, T*...*V, 3)
@@ -142,18 +168,30 @@ def rotate(frames: np.ndarray, matrices: np.ndarray) -> np.ndarray:
 
 # ---- Bones and motion ----
 
-def bones(frames: np.ndarray, reference: Sequence[int]) -> np.ndarray:
-    """Return each joint of (..., V, C) minus its reference joint; `reference` (V,) as in `Skeleton.parents`."""
+def bones(frames: np.ndarray, reference: Sequence[int], flat: bool = False) -> np.ndarray:
+    """Return each joint of (..., V, C) minus its reference joint; `reference` (V,) as in `Skeleton.parents`.
+
+    flat: the third channel is the joints' scores; a bone has the mean of its two.
+    """
     frames = np.ascontiguousarray(frames)
     joints = frames.view(f"V{frames.itemsize * frames.shape[-1]}")[..., 0]  # (..., V): whole joints move at a time
     references = np.take(joints, reference, axis=-1).view(frames.dtype).reshape(frames.shape)
-    return np.subtract(frames, references, out=references)
+    scores = (frames[..., 2] + references[..., 2]) / 2 if flat else None
+    np.subtract(frames, references, out=references)
+    if scores is not None:
+        references[..., 2] = scores
+    return references
 
 
-def motion(frames: np.ndarray) -> np.ndarray:
-    """Return the step from each frame of (N, T, ...) to the next; zeros for the last one."""
+def motion(frames: np.ndarray, flat: bool = False) -> np.ndarray:
+    """Return the step from each frame of (N, T, ...) to the next; zeros for the last one.
+
+    flat: the third channel is scores; a step has the mean of its two.
+    """
     steps = np.empty_like(frames)
     np.subtract(frames[:, 1:], frames[:, :-1], out=steps[:, :-1])
+    if flat:
+        steps[:, :-1, ..., 2] = (frames[:, 1:, ..., 2] + frames[:, :-1, ..., 2]) / 2
     steps[:, -1:] = 0
     return steps
 

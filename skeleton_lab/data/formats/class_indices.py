@@ -10,8 +10,6 @@ but pointed out: labels that count from 1 would give each clip the next class's 
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,14 +18,13 @@ from typing import Any
 import numpy as np
 
 from skeleton_lab.data.formats import archive
-from skeleton_lab.errors import UserError
+from skeleton_lab.errors import UserError, note
 from skeleton_lab.metrics import NOT_KNOWN
 
 MAX_CLASSES = 100_000
 _EXPECTED = "expected one-hot (N, K) or class indices (N,)"
 _MEND = "mend the labels, or make or download the file again"
 _OTHER_PART = {"y_train": "y_test", "y_test": "y_train"}
-_told: set[str] = set()
 
 
 @dataclass(frozen=True)
@@ -76,13 +73,6 @@ def form_of(shape: tuple[int, ...], dtype: np.dtype, where: str, num_clips: int 
     if shape[0] == 1 and shape[1] == num_clips:
         return LabelForm(shape[1])
     return LabelForm(*shape)
-
-
-def note(line: str) -> None:
-    """Print a line on stderr, once, and of the processes that train together from the first only."""
-    if os.environ.get("RANK", "0") == "0" and line not in _told:
-        _told.add(line)
-        print(line, file=sys.stderr)
 
 
 def nothing(line: str) -> None:

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skeleton_lab.data.formats.class_indices import class_indices, form_of, note
-from skeleton_lab.errors import UserError
+from skeleton_lab.data.formats.class_indices import class_indices, form_of
+from skeleton_lab.errors import UserError, note
 from skeleton_lab.pickles import dump_plain_pickle, load_plain_pickle
 
 EXPECTED = "expected a pickle of (sample names, labels)"

@@ -22,8 +22,8 @@ import numpy as np
 
 from skeleton_lab.data.formats import archive
 from skeleton_lab.data.formats.archive import ArrayHeader
-from skeleton_lab.data.formats.class_indices import form_of, note, nothing, read_archive_labels
-from skeleton_lab.errors import UserError
+from skeleton_lab.data.formats.class_indices import form_of, nothing, read_archive_labels
+from skeleton_lab.errors import UserError, note
 
 SPLITS = ("train", "test")
 KEYS = ("x_train", "y_train", "x_test", "y_test")

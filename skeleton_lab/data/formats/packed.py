@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 
 from skeleton_lab.data.formats import archive, layouts
-from skeleton_lab.data.formats.class_indices import form_of, note, nothing
+from skeleton_lab.data.formats.class_indices import form_of, nothing
 from skeleton_lab.data.formats.layouts import CONVERTED, NUM_BODIES, NUM_COORDINATES, NUM_JOINTS, SplitHeader
-from skeleton_lab.errors import UserError
+from skeleton_lab.errors import UserError, note
 
 PACKED = "packed"
 ROW_VALUES = NUM_JOINTS * NUM_COORDINATES

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from skeleton_lab.data.formats.face import REMEDY, Format, Look, Wanted
+from skeleton_lab.data.formats.occupied import between_bodies, occupied
 from skeleton_lab.data.formats.recording import Recording
-from skeleton_lab.errors import UserError
+from skeleton_lab.errors import NothingToSee, UserError
 from skeleton_lab.skeletons import Skeleton
 
 MAX_BYTES = 64 << 20
@@ -25,9 +26,9 @@ MAX_FRAMES = 20_000
 class SmallSet:
     """A data set.
 
-    skeleton: V joints. centre: the joint that becomes the origin in a clip's first frame. actions: the actions'
-    numbers, in class order; class_names: what they are called. pattern: of a file name, with groups `action` and
-    `part`. is_train: of the `part` number, whether its clips are for training. fps: frames a second. read: file ->
+    skeleton: V joints. centre: the joint that becomes the origin in a clip's first frame with a body. actions: the
+    actions' numbers, in class order; class_names: what they are called. pattern: of a file name, with groups `action`
+    and `part`. is_train: of the `part` number, whether its clips are for training. fps: frames a second. read: file ->
     (T, V, C) float64.
     """
 
@@ -84,17 +85,29 @@ def find_sources(data_set: SmallSet, folder: Path) -> tuple[list[Source], list[P
 
 
 def read_clip(data_set: SmallSet, path: Path) -> np.ndarray:
-    """Read one file of a set: (T, V, C) float32, moved so that the centre joint begins at the origin.
+    """Read one file of a set: (T, V, C) float32, from the first frame with a body to the last, see `centred`.
 
     Raises:
         UserError: the file is damaged.
+        NothingToSee: there is nobody in it.
     """
-    return centred(read_joints(data_set, path), data_set.centre)
+    return centred(read_joints(data_set, path), data_set.centre, str(path))
 
 
-def centred(clip: np.ndarray, centre: int | None) -> np.ndarray:
-    """Return (T, V, C) as float32, moved so that the joint `centre` begins at the origin; None: not moved."""
-    return (clip if centre is None else clip - clip[0, centre]).astype(np.float32)
+def centred(frames: np.ndarray, centre: int | None, name: str) -> np.ndarray:
+    """Return frames (T, V, C) from the first with a body to the last, as float32; empty ones in between stay empty.
+
+    They are moved so that the joint `centre` begins at the origin; None: not moved.
+
+    Raises:
+        NothingToSee: there is nobody in them; `name` is theirs.
+    """
+    clip = between_bodies(frames)
+    if not len(clip):
+        raise NothingToSee(f"{name}: no frame holds a body; leave it out")
+    if centre is None:
+        return clip.astype(np.float32)
+    return np.where(occupied(clip)[:, None, None], clip - clip[0, centre], 0).astype(np.float32)
 
 
 def read_joints(data_set: SmallSet, path: Path) -> np.ndarray:

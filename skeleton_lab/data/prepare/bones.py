@@ -1,4 +1,4 @@
-"""Bone files for MS-G3D: each joint relative to its neighbour towards the root, all channels."""
+"""Bone files for MS-G3D: each joint relative to its neighbour towards the root, all channels but scores."""
 
 from __future__ import annotations
 
@@ -9,15 +9,22 @@ from tqdm import tqdm
 
 from skeleton_lab.data.formats import archive
 from skeleton_lab.errors import UserError
-from skeleton_lab.skeletons import Skeleton
+from skeleton_lab.skeletons import OPENPOSE_18, Skeleton
+
+_SCORE = 2  # the channel
 
 
 def joints_to_bones(joints: np.ndarray, skeleton: Skeleton) -> np.ndarray:
     """Return (N, C, T, V, M) with each joint relative to its reference, in all channels; the root becomes zero.
 
-    That includes the third channel where it is a confidence (Kinetics), as upstream does.
+    That includes the third channel where it is a confidence (Kinetics-Skeleton), as upstream does. Of other flat
+    skeletons it is the mean of the two scores.
     """
-    return joints - joints[:, :, :, list(skeleton.parents)]
+    references = joints[:, :, :, list(skeleton.parents)]
+    bones = joints - references
+    if skeleton.flat and skeleton is not OPENPOSE_18 and bones.shape[1] > _SCORE:
+        bones[:, _SCORE] = (joints[:, _SCORE] + references[:, _SCORE]) / 2
+    return bones
 
 
 def write_bone(path_in: str | Path, path_out: str | Path, skeleton: Skeleton) -> None:

@@ -1,6 +1,7 @@
 """Clips of any skeleton to training files: CTR-GCN's converted layout, and MS-G3D's files.
 
-A clip is (T, V, C) float32, one body. Two passes over the sources, so that only one clip is in memory at a time.
+A clip is (T, V, C) float32, one body, from its first frame with a body to its last. Two passes over the sources, so
+that only one clip is in memory at a time.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from tqdm import tqdm
 from skeleton_lab.data.formats import archive
 from skeleton_lab.data.formats.about import About, write_about, write_beside
 from skeleton_lab.data.formats.labels import write_labels
+from skeleton_lab.data.formats.occupied import about_outliers
 from skeleton_lab.data.formats.small_sets import SmallSet, Source, find_sources, read_clip
-from skeleton_lab.data.prepare.preparation import DAMAGED, MISNAMED, Skipped, Summary
+from skeleton_lab.data.prepare.preparation import MISNAMED, Skipped, Summary
 from skeleton_lab.errors import UserError
 
 Read = Callable[[Source], np.ndarray]
@@ -59,14 +61,17 @@ def convert(data_set: SmallSet, folder: Path, output: Path, msg3d_folder: Path |
             lengths.append(len(read_clip(data_set, source.path)))
             kept.append(source)
         except UserError as error:
-            summary.skipped.append(Skipped(str(source.path), DAMAGED, str(error)))
+            summary.skipped.append(Skipped.because(str(source.path), error))
     if strict:
         summary.refuse_damage()
     if not kept:
         raise UserError(f"{folder}: no file is usable; the first: {summary.skipped[0].reason}")
     summary.add([], np.array(lengths))
     shape = (3, max(lengths), data_set.skeleton.num_joints, 1)  # (C, T, V, M)
+    summary.remarks += filter(None, [about_outliers([source.path.name for source in kept], lengths)])
     parts = {part: [source for source in kept if source.is_train == (part == "train")] for part in ("train", "test")}
+    summary.remarks += [f"{output}: holds no {name} clips, by the customary protocol of {data_set.name}"
+                        for part, name in (("train", "training"), ("test", "test")) if not parts[part]]
 
     def read(source: Source) -> np.ndarray:
         return read_clip(data_set, source.path)

@@ -44,6 +44,7 @@ class Summary:
     skipped: list[Skipped] = field(default_factory=list)
     frame_counts: list[int] = field(default_factory=list)
     kept_per_piece: list[int] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
     why_ignored: str = "on the list of samples with missing skeletons"
     started: float = field(default_factory=time.monotonic)
 
@@ -79,6 +80,7 @@ class Summary:
                                                      f"{'process' if jobs == 1 else 'processes'})" if fresh else "")]
         if self.num_ignored:
             lines.insert(3, f"  left out  {self.num_ignored:>9,}  ({self.why_ignored})")
+        lines += [f"note: {remark}" for remark in self.remarks]
         lines += [f"skipped: {entry.reason}" for entry in self.skipped[:_SHOWN]]
         if len(self.skipped) > _SHOWN:
             lines.append(f"skipped: and {len(self.skipped) - _SHOWN} more")

@@ -10,7 +10,7 @@ import pytest
 from skeleton_lab.data.formats import archive
 from skeleton_lab.data.prepare.bones import write_bone
 from skeleton_lab.errors import UserError
-from skeleton_lab.skeletons import NTU_25, OPENPOSE_18
+from skeleton_lab.skeletons import NTU_25, OPENPOSE_18, Skeleton
 
 # (joint, reference), as the papers' code publishes them: NTU counts from 1, Kinetics from 0.
 NTU_PAIRS = ((1, 2), (2, 21), (3, 21), (4, 3), (5, 21), (6, 5), (7, 6), (8, 7), (9, 21), (10, 9), (11, 10), (12, 11),
@@ -52,3 +52,13 @@ def test_a_truncated_joint_file_leaves_the_old_bones_alone(tmp_path):
         write_bone(tmp_path / "joint.npy", tmp_path / "bone.npy", NTU_25)
     assert (tmp_path / "bone.npy").read_bytes() == b"old"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bone.npy", "joint.npy"]
+
+
+def test_bones_of_flat_skeletons_of_ones_own_have_the_mean_of_two_scores(tmp_path):
+    flat = Skeleton("three points", ("chest", "head", "hand"), ((1, 0), (2, 0)), root=0, flat=True)
+    joints = np.zeros((1, 3, 1, 3, 1), np.float32)
+    joints[0, :, 0, :, 0] = [[1, 2, 5], [10, 20, 50], [0.5, 0.9, 0.1]]  # x, y, score of the three
+    np.save(tmp_path / "joint.npy", joints)
+    write_bone(tmp_path / "joint.npy", tmp_path / "bone.npy", flat)
+    np.testing.assert_allclose(np.load(tmp_path / "bone.npy")[0, :, 0, :, 0], [[0, 1, 4], [0, 10, 40], [0.5, 0.7, 0.3]],
+                               rtol=1e-6)
