@@ -46,7 +46,7 @@ class Feeder(BatchFeeder):
 
     Attributes:
         label: (N,) int64 classes. sample_name: "train_0", ... or "test_0", ...: the row in the archive. class_names: as
-        the archive says, else None.
+        the archive says, else None. files: paths of what is read.
 
     Raises:
         UserError: the archive is missing or broken, or an option does not fit it.
@@ -55,7 +55,7 @@ class Feeder(BatchFeeder):
     def __init__(self, data_path: str, split: str, skeleton: str, p_interval: Sequence[float] = (1,),
                  window_size: int = 64, random_rot: bool = False, bone: bool = False, vel: bool = False,
                  debug: bool = False, observe: float | Sequence[float] = 1, flat: bool | None = None) -> None:
-        self.data_path, self.split = data_path, split
+        self.data_path, self.split, self.files = data_path, split, [data_path]
         self.skeleton = load_object(skeleton)
         if not isinstance(self.skeleton, Skeleton):
             raise UserError(f"feeders.feeder_clips.Feeder: '{skeleton}' is no Skeleton; see skeleton_lab/skeletons.py")

@@ -44,8 +44,8 @@ class Feeder(BatchFeeder):
 
     Attributes:
         data: (N, C, T, V, M). label: (N,) int64. sample_name: list of N str. class_names, skeleton: as the file beside
-        label_path says (val_about.json beside val_label.pkl), else None. mean_map, std_map: (C, 1, V, 1) float32,
-        with `normalization`.
+        label_path says (val_about.json beside val_label.pkl), else None. files: paths of what is read. mean_map,
+        std_map: (C, 1, V, 1) float32, with `normalization`.
 
     Raises:
         UserError: a file is missing, damaged or of the wrong shape, the files differ in length, or `random_choose` has
@@ -72,6 +72,7 @@ class Feeder(BatchFeeder):
         self.random_choose, self.random_shift, self.random_move = random_choose, random_shift, random_move
         self.window_size, self.normalization = window_size, normalization
         self.observation = Observation.of(observe, "feeders.feeder.Feeder")
+        self.files = [data_path, label_path]
         names, labels = read_labels(_existing(label_path))
         about = read_beside(label_path)
         self.class_names, self.skeleton = about.class_names, about.skeleton

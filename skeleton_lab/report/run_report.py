@@ -307,6 +307,8 @@ def _machine(run: Run) -> Element:
         ]
         if phase == "train":
             rows += [("all epochs together", duration(total_s(run))), ("resumed", f"{part.get('resumptions')} times")]
+            rows += [(f"other {change.get('kind')} from epoch {change.get('epoch')}", str(change.get("what")))
+                     for change in _changes(part)]
         else:
             rows += [("weights", str(part.get("weights"))),
                      ("test took", f"{duration(_number(part.get('test_s')))} for {part.get('clips')} clips")]
@@ -314,6 +316,12 @@ def _machine(run: Run) -> Element:
             "This run kept no record of its machine, memory and times (run.json): it was made by an older version, or "
             "is not finished.")
     return section("Machine, speed and memory", table(("", ""), rows) if rows else None, note=note)
+
+
+def _changes(part: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return what was accepted of changed data and code as a training was resumed."""
+    changes = part.get("changes")
+    return [change for change in changes if isinstance(change, dict)] if isinstance(changes, list) else []
 
 
 # -- words -----------------------------------------------------------------------------------------------------

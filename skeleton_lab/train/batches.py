@@ -28,8 +28,8 @@ Batch = tuple[Any, torch.Tensor, torch.Tensor]
 class Feeder(Protocol):
     """What the engine asks of a data set.
 
-    Optional besides: `sample_name` (one per clip), and `get_batch(indices)`, which returns a whole
-    collated `Batch` at once.
+    Optional besides: `sample_name` (one per clip), `get_batch(indices)`, which returns a whole
+    collated `Batch` at once, and `files`, the paths of what it reads (without it, those among its options).
     """
 
     label: Sequence[int]
@@ -102,17 +102,21 @@ class Batches(Sampler[Request]):
 class SeededFetch(Dataset[Batch]):
     """Serves whole batches of a Feeder, each from generators seeded for it.
 
-    `describe`, if any, makes of the clips and their indices what stands for the clips in the batch.
+    `describe`, if any, makes of the clips and their indices what stands for the clips in the batch. `check` is called
+    before each.
     """
 
-    def __init__(self, feeder: Any, describe: Callable[[torch.Tensor, Sequence[int]], Any] | None = None) -> None:
-        self.feeder, self.describe = feeder, describe
+    def __init__(self, feeder: Any, describe: Callable[[torch.Tensor, Sequence[int]], Any] | None = None,
+                 check: Callable[[], None] | None = None) -> None:
+        self.feeder, self.describe, self.check = feeder, describe, check
 
     def __len__(self) -> int:
         return len(self.feeder)
 
     def __getitems__(self, request: Request) -> Batch:
         """Fetch a batch; the caller's generators are left as they were."""
+        if self.check:
+            self.check()
         before = generator_states()
         seed_generators(request.seed)
         try:
@@ -127,11 +131,12 @@ class SeededFetch(Dataset[Batch]):
 
 
 def make_loader(feeder: Any, batches: Batches, workers: int, device: torch.device,
-                describe: Callable[[torch.Tensor, Sequence[int]], Any] | None = None) -> DataLoader[Batch]:
+                describe: Callable[[torch.Tensor, Sequence[int]], Any] | None = None,
+                check: Callable[[], None] | None = None) -> DataLoader[Batch]:
     """Return a loader over `batches`; workers stay alive between epochs, GPU copies are asynchronous."""
     requests = cast("Iterable[list[Any]]", batches)  # what a loader hands on to `__getitems__`, of whatever type
-    return DataLoader(SeededFetch(feeder, describe), batch_sampler=requests, num_workers=workers, collate_fn=_as_it_is,
-                      pin_memory=device.type == "cuda", persistent_workers=workers > 0,
+    return DataLoader(SeededFetch(feeder, describe, check), batch_sampler=requests, num_workers=workers,
+                      collate_fn=_as_it_is, pin_memory=device.type == "cuda", persistent_workers=workers > 0,
                       worker_init_fn=heed_only_the_main_process,
                       generator=torch.Generator())  # its own draws then leave the global generator alone
 

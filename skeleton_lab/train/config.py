@@ -151,6 +151,8 @@ def _complete(config: Config) -> None:
                         "folder is that of --work-dir")
     if config.resume and config.overwrite:
         raise UserError("--resume and --overwrite contradict each other; choose one")
+    if config.accept_changes and not config.resume:
+        raise UserError("--accept-changes is for going on with a training: it needs --resume")
     for other in ("sync_bn", "memory_friendly"):
         if config.compile and getattr(config, other):
             raise UserError(f"--{other.replace('_', '-')} and --compile contradict each other; choose one")

@@ -7,7 +7,7 @@ written is one line of warning.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from typing import Any
@@ -30,7 +30,8 @@ class Record:
     by which reports and predictions call joints and classes; `train` and `test`, each with when, where and how it ran
     (`started`, `finished`, `machine`, `device`, `precision`, `processes`, `parameters`); `train` also with a row per
     epoch in `epochs` (`train_s`, `test_s`: wall-clock seconds; `peak_mib`: on a GPU the most that PyTorch had allocated
-    in the epoch, on the CPU the most that the process had resident so far); `test` with `weights`, `clips`, `test_s`,
+    in the epoch, on the CPU the most that the process had resident so far), and with `changes` of data or code that
+    were accepted when it was resumed (`epoch`, `kind`, `what`); `test` with `weights`, `clips`, `test_s`,
     `clips_per_s`, `peak_mib`; `predictions`: which weights predictions.csv is of.
     """
 
@@ -50,6 +51,11 @@ class Record:
         known = {key: content.get(key) if value is None else value for key, value in words.recorded().items()}
         self._content = {**content, "tree": str(setup.spec.root), **known, phase: self._part}
         self._reset_peak()
+
+    def changed(self, changes: Sequence[Mapping[str, Any]]) -> None:
+        """Set which changes of data and code were accepted so far."""
+        if changes:
+            self._part["changes"] = list(changes)
 
     def trained(self, epoch: int, seconds: float) -> None:
         """Add the seconds spent in training on (a part of) an epoch, counted from 1."""

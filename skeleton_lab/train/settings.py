@@ -4,7 +4,7 @@ A line gives the type that the code sees, how a word or a YAML value is read (wh
 the help; `free` if it may change when a run is resumed, `recipe=False` if reports do not compare runs by it, and what
 else a `Flag` may say. Keys are upstream's (CTR-GCN 1.1 and MS-G3D 1.1 of the papers' published code). The engine's own:
 observe, amp_dtype, deterministic, memory_friendly, cuda_graph, compile, descriptors, fusion, sync_bn, resume,
-overwrite.
+overwrite, accept_changes.
 
 No import here is slow, so that the command line is read before anything else is loaded.
 """
@@ -45,6 +45,8 @@ class Config:
     phase: str = _run(text, "train", "what to do", choices=("train", "test", "model_size"), free=True, recipe=False)
     resume: bool = _run(boolean, False, "continue the run in the work directory", switch=True, transient=True)
     overwrite: bool = _run(boolean, False, "delete the run in the work directory first", switch=True, transient=True)
+    accept_changes: list[str] = _run(text, [], "with --resume: go on although data or code are others than they were",
+                                     many=True, choices=("data", "code"), transient=True)
     seed: int = _run(natural, 1, "seed of every random draw")
     debug: bool = _run(boolean, False, "short run: the feeders' debug mode, log in a folder of its own", switch=True)
 

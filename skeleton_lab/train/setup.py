@@ -30,6 +30,7 @@ from skeleton_lab.train.device import Precision, choose_device, choose_precision
 from skeleton_lab.train.distributed import World
 from skeleton_lab.train.loop import check_labels
 from skeleton_lab.train.spec import TreeSpec
+from skeleton_lab.train.watched import Sizes, Source, sources_of
 from skeleton_lab.train.words import Words, words_of_feeder
 from skeleton_lab.train.workdir import WorkDir
 
@@ -58,6 +59,7 @@ class Part:
     batches: Batches
     loader: DataLoader[Batch]
     names: list[str]
+    sources: list[Source]  # the files it comes from
     words: Words
 
 
@@ -147,12 +149,21 @@ def open_descriptors(config: Config) -> Vectors:
     return construct(DESCRIPTORS, {"path": config.descriptors}, "descriptors")
 
 
-def copy_sources(config: Config, work_dir: WorkDir) -> None:
-    """Copy the file that defines the model's class into the work directory, as a record of the run."""
+def copy_sources(config: Config, work_dir: WorkDir, resumed_in: int | None) -> None:
+    """Copy the file that defines the model's class into the work directory, as a record of the run.
+
+    Where the run is `resumed_in` an epoch (from 1) with another file, that is put beside the first.
+    """
     source = inspect.getsourcefile(load_object(config.model))
-    if source:
-        with replacing(work_dir.path / Path(source).name) as temporary:
-            shutil.copyfile(source, temporary)
+    if not source:
+        return
+    target = work_dir.path / Path(source).name
+    if resumed_in is not None and target.exists():
+        if target.read_bytes() == Path(source).read_bytes():
+            return
+        target = target.with_name(f"{target.stem}.from_epoch{resumed_in}.py")
+    with replacing(target) as temporary:
+        shutil.copyfile(source, temporary)
 
 
 def open_part(setup: Setup, training: bool) -> Part:
@@ -175,11 +186,14 @@ def open_part(setup: Setup, training: bool) -> Part:
     names = getattr(feeder, "sample_name", None)
     names = list(range(len(feeder))) if names is None else list(names)
     describe = _describer(config, names, key) if config.fusion else None
-    loader = make_loader(feeder, batches, config.num_worker, setup.device, describe)
+    sources = sources_of(feeder, getattr(config, key))
+    if config.fusion:
+        sources += sources_of(None, {"path": config.descriptors})
+    loader = make_loader(feeder, batches, config.num_worker, setup.device, describe, Sizes.of(sources).require)
     words = words_of_feeder(feeder, config)
     if words.skeleton is not None and getattr(feeder, "skeleton", words) is None:
         feeder.skeleton = words.skeleton  # its files did not tell; the report draws its clips
-    return Part(feeder, batches, loader, names, words)
+    return Part(feeder, batches, loader, names, sources, words)
 
 
 def _require_classes(feeder: Any, config: Config) -> None:

@@ -11,6 +11,7 @@ import torch
 
 from skeleton_lab.errors import UserError
 from skeleton_lab.train.batches import generator_states, restore_generators
+from skeleton_lab.train.fingerprint import Basis
 from skeleton_lab.train.loop import TrainingPasses
 from skeleton_lab.train.settings import COMMON_FLAGS
 from skeleton_lab.train.setup import Setup
@@ -31,13 +32,15 @@ def captured(setup: Setup, passes: TrainingPasses, optimizer: torch.optim.Optimi
             "settings": _settings(setup)}
 
 
-def restore(state: dict[str, Any], setup: Setup, passes: TrainingPasses, optimizer: torch.optim.Optimizer) -> None:
+def restore(state: dict[str, Any], setup: Setup, basis: Basis, passes: TrainingPasses,
+            optimizer: torch.optim.Optimizer) -> None:
     """Set model, optimiser, scaler and generators to what a saved state says.
 
     Raises:
-        UserError: the run was made with other settings.
+        UserError: the run was made with other settings, data or code.
     """
-    _refuse_other_settings(state["settings"], setup)
+    _refuse_other_settings(state, setup, basis)
+    basis.compare(state)
     setup.model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
     passes.scaler.load_state_dict(state["scaler"])
@@ -50,10 +53,12 @@ def _settings(setup: Setup) -> dict[str, Any]:
             if not (flag.free or flag.transient)}
 
 
-def _refuse_other_settings(before: dict[str, Any], setup: Setup) -> None:
+def _refuse_other_settings(state: dict[str, Any], setup: Setup, basis: Basis) -> None:
     defaults = {flag.key: flag.default for flag in COMMON_FLAGS}  # of settings younger than the state
     now = _settings(setup)
-    settings = {key: before.get(key, defaults.get(key)) for key in now}
+    settings = {key: state["settings"].get(key, defaults.get(key)) for key in now}
+    if before := state.get("fingerprint"):
+        now, settings = (basis.without_paths(some, before) for some in (now, settings))
     changed = {key: (settings[key], value) for key, value in now.items() if settings[key] != value}
     if changed:
         listed = "; ".join(f"{key}: {old} before, {new} now" for key, (old, new) in changed.items())

@@ -13,6 +13,7 @@ from skeleton_lab.train.batches import end_loader_processes
 from skeleton_lab.train.checkpoint import load_state, load_weights, save_state, save_weights
 from skeleton_lab.train.cuda_graph import RecordedPasses
 from skeleton_lab.train.diverged import KEPT, diverged_in
+from skeleton_lab.train.fingerprint import Basis
 from skeleton_lab.train.finite import Finite
 from skeleton_lab.train.log_lines import batch_line, closing_lines, epoch_lines, log_settings
 from skeleton_lab.train.loop import ChunkFigures, Means, TrainingDiverged, train_one_epoch
@@ -42,6 +43,9 @@ def run_training(setup: Setup, begin: Callable[[], None]) -> int:
         training = Training(setup, stop, begin)
         try:
             training.run()
+        except RuntimeError as error:
+            training.basis.explain(error)
+            raise
         finally:
             training.close()
         return training.exit_status
@@ -67,6 +71,7 @@ class Training:
                  else None)
         self.train_part = open_part(setup, training=True)
         self.test_part = open_part(setup, training=False)
+        self.basis = Basis(setup, {"train": self.train_part, "test": self.test_part})
         self.compute = compute_for(setup, stop)
         self.stop, self.exit_status = stop, 0
         stop.before_interrupting = self._end_loaders
@@ -89,10 +94,11 @@ class Training:
             self._restore_two_files()
         begin()
         if self.world.is_main:
-            copy_sources(config, self.work_dir)
+            copy_sources(config, self.work_dir, self.epoch + 1 if state is not None else None)
             log_settings(setup, resumed=state is not None)
         self.scalars = Scalars(setup, self.step)
         self.record = Record(setup, "train", self.train_part.words, resumed=state is not None)
+        self.record.changed(self.basis.changes)
 
     # -- the run -------------------------------------------------------------------------------------
 
@@ -100,7 +106,9 @@ class Training:
         """Train, save and evaluate until the last epoch or a stop request."""
         config = self.config
         while self.epoch < config.num_epoch and not self._asked_to_stop():
+            self.basis.require_unchanged()
             figures = self._train_epoch()
+            self.basis.require_unchanged()
             self._require_finite()
             if self._asked_to_stop() or not self._evaluate_if_due(figures):
                 break
@@ -250,14 +258,15 @@ class Training:
     # -- state ---------------------------------------------------------------------------------------
 
     def _save_state(self) -> None:
+        self.basis.require_unchanged()
         state = captured(self.setup, self.passes, self.optimizer, {
             "progress": {"epoch": self.epoch, "step": self.step, "means": asdict(self.means)},
-            "best": self.best, "history": self.history})
+            "best": self.best, "history": self.history, **self.basis.state()})
         if self.world.is_main:
             save_state(state, self.work_dir)
 
     def _restore(self, state: dict[str, Any]) -> None:
-        restore(state, self.setup, self.passes, self.optimizer)
+        restore(state, self.setup, self.basis, self.passes, self.optimizer)
         progress = state["progress"]
         self.epoch, self.step = progress["epoch"], progress["step"]
         self.means = Means(**progress["means"])

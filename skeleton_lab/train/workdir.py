@@ -36,7 +36,7 @@ class WorkDir:
     # What a training leaves behind; `--overwrite` deletes these and nothing else.
     _OWN_FILES = (STATE, PREVIOUS_STATE, BEST_WEIGHTS, DIVERGED_BATCH, "log.txt", "config.yaml", "curves.png",
                   "history.csv", "epoch*_test_*", "confusion_matrix.png", "*_right.txt", "*_wrong.txt",
-                  "right-samples.txt", "wrong-samples.txt", PREDICTIONS, RECORD, REPORT)
+                  "right-samples.txt", "wrong-samples.txt", "*.from_epoch*.py", PREDICTIONS, RECORD, REPORT)
 
     def __init__(self, path: str | Path, log_to_file: bool = True) -> None:
         """Make the folder.

@@ -43,7 +43,7 @@ class Feeder(BatchFeeder):
 
     Attributes:
         label: (N,) int64 classes. sample_name: "train_0", ... or "test_0", ...: the row in the archive. class_names: as
-        the archive says, else None. skeleton: NTU RGB+D's.
+        the archive says, else None. skeleton: NTU RGB+D's. files: paths of what is read.
 
     Raises:
         UserError: an option is refused, or the archive is missing or broken (a clip with NaN: when it is asked for).
@@ -75,6 +75,7 @@ class Feeder(BatchFeeder):
         self.p_interval = _shares(p_interval)
         self.split, self.random_rot, self.bone, self.vel = split, random_rot, bone, vel
         self.observation = Observation.of(observe, "feeders.feeder_ntu.Feeder")
+        self.files = [data_path]
         opened = open_clips(data_path, split)
         self._reader = SpanReader(opened, in_memory=not use_mmap)
         about = read_about(data_path, self.skeleton)

@@ -47,6 +47,7 @@ class Feeder(BatchFeeder):
 
     Attributes:
         label: class of each recording (not repeated), 0-based. sample_name: its file name without ".json".
+        files: paths of what is read.
 
     Raises:
         UserError: an option is refused, or a recording is missing or broken.
@@ -83,6 +84,7 @@ class Feeder(BatchFeeder):
         chosen = listed[:NUM_DEBUG_SAMPLES if debug else None]
         self.sample_name = [recording.name for recording in chosen]
         self.label = [recording.label for recording in chosen]
+        self.files = [str(Path(root) / f"{recording.name}.json") for recording in chosen]
         self._frames, self._empty, self._lengths = _load(Path(root), chosen)  # (F, V, C) end to end, (F,), (N,)
         self._starts = np.cumsum(self._lengths) - self._lengths
 
