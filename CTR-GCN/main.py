@@ -14,8 +14,8 @@ from pathlib import Path
 TREE = Path(__file__).resolve().parent
 sys.path[:0] = [str(TREE), str(TREE.parent)]
 
+from skeleton_lab.entry.tree import run
 from skeleton_lab.errors import run_command
-from skeleton_lab.train.run import run
 from skeleton_lab.train.spec import TreeSpec
 
 SPEC = TreeSpec(

@@ -14,10 +14,10 @@ from pathlib import Path
 TREE = Path(__file__).resolve().parent
 sys.path[:0] = [str(TREE), str(TREE.parent)]
 
+from skeleton_lab.entry.tree import run
 from skeleton_lab.errors import UserError, run_command
 from skeleton_lab.train.config import Config
 from skeleton_lab.train.flags import boolean, positive, text, whole
-from skeleton_lab.train.run import run
 from skeleton_lab.train.spec import Flag, LogTexts, TreeSpec
 
 

@@ -10,4 +10,4 @@ import sklearn.metrics  # noqa: F401
 import torch._dynamo
 import torch.utils.tensorboard  # noqa: F401
 
-import skeleton_lab.train.run  # noqa: F401
+import skeleton_lab.train.phases  # noqa: F401

@@ -16,11 +16,11 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from skeleton_lab.entry.tree import run
 from skeleton_lab.errors import run_command
 from skeleton_lab.nn.norm import with_synchronised_norms
 from skeleton_lab.nn.synchrony import synchronise
 from skeleton_lab.train.distributed import World, accumulating, joined
-from skeleton_lab.train.run import run
 from tests.ranks import run_ranks
 from tests.trees import ROOT, open_tree
 

@@ -119,9 +119,7 @@ def write_run_report(setup: Setup, feeder: Any) -> None:
     if not setup.world.is_main:
         return
     with best_effort(setup.work_dir, REPORT):
-        from skeleton_lab.report.run_report import write_report  # slow to import; the other phases do without
-
-        write_report(setup.work_dir.path, default_settings(setup.spec), feeder)
+        setup.services.write_report(setup.work_dir.path, default_settings(setup.spec), feeder)
 
 
 def _rows(epochs: Any) -> list[dict[str, Any]]:

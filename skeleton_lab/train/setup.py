@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,23 @@ from skeleton_lab.train.watched import Sizes, Source, sources_of
 from skeleton_lab.train.words import Words, words_of_feeder
 from skeleton_lab.train.workdir import WorkDir
 
-DESCRIPTORS = "skeleton_lab.data.formats.descriptors.Descriptors"  # reads the file of --descriptors
+
+@dataclass(frozen=True)
+class Services:
+    """What a run is given from elsewhere: files of clips and reports are no affair of `train`.
+
+    Attributes:
+        open_descriptors: opens the file of `--descriptors`, or raises a UserError.
+        write_report: writes `report.html` of a work directory, given the tree's default settings and the feeder of the
+            tested clips.
+    """
+
+    open_descriptors: Callable[[str], Vectors]
+    write_report: Callable[[Path, Mapping[str, Any], Any], None]
+
+    def vectors(self, config: Config) -> Vectors | None:
+        """Return the descriptors that the config names, None if it names none."""
+        return self.open_descriptors(config.descriptors) if config.descriptors else None
 
 
 @dataclass
@@ -49,6 +65,8 @@ class Setup:
     model: nn.Module
     parameters: int  # trainable
     world: World
+    services: Services
+    vectors: Vectors | None  # descriptors beside the clips
 
 
 @dataclass
@@ -63,7 +81,7 @@ class Part:
     words: Words
 
 
-def set_up(config: Config, spec: TreeSpec, work_dir: WorkDir, world: World) -> Setup:
+def set_up(config: Config, spec: TreeSpec, work_dir: WorkDir, world: World, services: Services) -> Setup:
     """Seed everything, choose the device, build the model and load its weights.
 
     Raises:
@@ -76,7 +94,8 @@ def set_up(config: Config, spec: TreeSpec, work_dir: WorkDir, world: World) -> S
     torch.backends.cudnn.benchmark = not config.deterministic
     device = choose_device(config.device, work_dir.log, world)
     precision = choose_precision(config.half, config.amp_dtype, device, work_dir.log)
-    model = build_model(config)
+    vectors = services.vectors(config)
+    model = build_model(config, vectors)
     parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
     if config.weights:
         work_dir.log(f"Load weights from {config.weights}.")
@@ -89,7 +108,7 @@ def set_up(config: Config, spec: TreeSpec, work_dir: WorkDir, world: World) -> S
     model = model.to(device)
     if config.compile:
         compile_in_place(model, work_dir.log)
-    return Setup(config, spec, work_dir, device, precision, model, parameters, world)
+    return Setup(config, spec, work_dir, device, precision, model, parameters, world, services, vectors)
 
 
 def _ignored_weights(config: Config, work_dir: WorkDir) -> list[str]:
@@ -126,8 +145,8 @@ def chunk_size(config: Config, world: World) -> int:
     return min(config.forward_batch_size, config.batch_size // world.size)
 
 
-def build_model(config: Config) -> nn.Module:
-    """Construct the model that the config names.
+def build_model(config: Config, vectors: Vectors | None = None) -> nn.Module:
+    """Construct the model that the config names, fused with `vectors` where they are given.
 
     Raises:
         UserError: no model named, or it does not resolve, take its options, recompute activations, or take descriptors.
@@ -139,14 +158,9 @@ def build_model(config: Config) -> nn.Module:
         if not is_memory_friendly(model):
             raise UserError(f"--memory-friendly: '{config.model}' has no set_memory_friendly(); leave the switch out")
         model.set_memory_friendly(True)
-    if config.fusion:
-        model = fused(model, config.fusion, open_descriptors(config).width, config.model)
+    if config.fusion and vectors is not None:
+        model = fused(model, config.fusion, vectors.width, config.model)
     return model
-
-
-def open_descriptors(config: Config) -> Vectors:
-    """Open the file of `--descriptors`, or raise a UserError where it is unusable."""
-    return construct(DESCRIPTORS, {"path": config.descriptors}, "descriptors")
 
 
 def copy_sources(config: Config, work_dir: WorkDir, resumed_in: int | None) -> None:
@@ -185,7 +199,7 @@ def open_part(setup: Setup, training: bool) -> Part:
     _require_classes(feeder, config)
     names = getattr(feeder, "sample_name", None)
     names = list(range(len(feeder))) if names is None else list(names)
-    describe = _describer(config, names, key) if config.fusion else None
+    describe = None if setup.vectors is None else _describer(setup.vectors, names, key)
     sources = sources_of(feeder, getattr(config, key))
     if config.fusion:
         sources += sources_of(None, {"path": config.descriptors})
@@ -217,9 +231,8 @@ def _require_truth(feeder: Any, training: bool, phase: str, key: str) -> None:
                         "epoch by them; give labelled ones, and afterwards predict these with predict.py")
 
 
-def _describer(config: Config, names: list[str], key: str) -> Describe:
+def _describer(vectors: Vectors, names: list[str], key: str) -> Describe:
     """Return what gives the samples `names` their descriptors, after making sure that they have some."""
-    vectors = open_descriptors(config)
     vectors.require(names, key)
     return Describe(vectors, names)
 

@@ -16,9 +16,9 @@ import torch
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from skeleton_lab.entry.tree import run
 from skeleton_lab.errors import run_command
 from skeleton_lab.train.config import read_config
-from skeleton_lab.train.run import run
 from tests.msg3d.clip_files import make_place, numbered
 from tests.trees import ROOT
 

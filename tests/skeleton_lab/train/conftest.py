@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from skeleton_lab.entry.tree import run
 from skeleton_lab.errors import run_command
-from skeleton_lab.train.run import run
 from tests.skeleton_lab.train.toy.main import SPEC
 
 TOY = Path(__file__).parent / "toy"

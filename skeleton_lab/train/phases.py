@@ -1,16 +1,15 @@
-"""A tree's `main.py` in one call: read the config, set up, train or test, clean up."""
+"""The phases of a run: show the model, test it, or train it in a work directory that is this process's alone."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from skeleton_lab.errors import UserError
-from skeleton_lab.train.config import Config, read_config, save_config
+from skeleton_lab.train.config import Config, save_config
 from skeleton_lab.train.distributed import World, joined
 from skeleton_lab.train.outside_errors import told
 from skeleton_lab.train.place import one_voice
-from skeleton_lab.train.setup import build_model, set_up
+from skeleton_lab.train.setup import Services, build_model, set_up
 from skeleton_lab.train.spec import TreeSpec
 from skeleton_lab.train.testing import run_test
 from skeleton_lab.train.training import run_training
@@ -18,30 +17,30 @@ from skeleton_lab.train.two_files import checkpoint_source
 from skeleton_lab.train.workdir import WorkDir
 
 
-def run(spec: TreeSpec, argv: Sequence[str] | None = None) -> int:
-    """Run one phase of a tree; returns the exit status.
+def run_phase(config: Config, spec: TreeSpec, services: Services) -> int:
+    """Run the phase that the config says; returns the exit status.
 
     Raises:
-        UserError: bad input (`skeleton_lab.errors.run_command` reports it).
+        UserError: bad input.
     """
     world = World.from_environment()
-    with one_voice(world):
-        config = read_config(spec, argv)
-        if config.phase == "model_size":
-            return _print_model(config)
+    if config.phase == "model_size":
+        with one_voice(world):
+            return _print_model(config, services)
     with joined(world), told(Path(config.work_dir)):
         work_dir = WorkDir(config.work_dir, config.print_log) if world.is_main else WorkDir.silent(config.work_dir)
         if config.phase == "test":
-            return run_test(set_up(config, spec, work_dir, world))
+            return run_test(set_up(config, spec, work_dir, world, services))
         with work_dir.claimed():
             if world.is_main:
                 _refuse_used(work_dir, config, spec)
             work_dir.hold_log()
-            return run_training(set_up(config, spec, work_dir, world), lambda: _begin(work_dir, config, spec, world))
+            setup = set_up(config, spec, work_dir, world, services)
+            return run_training(setup, lambda: _begin(work_dir, config, spec, world))
 
 
-def _print_model(config: Config) -> int:
-    model = build_model(config)
+def _print_model(config: Config, services: Services) -> int:
+    model = build_model(config, services.vectors(config))
     print(model)
     print(f"# Parameters: {sum(p.numel() for p in model.parameters() if p.requires_grad)}")
     return 0
