@@ -1,6 +1,6 @@
 """A plain PyTorch `Dataset` over an NTU archive, converted or as downloaded; run as a script it checks a loader.
 
-    python3 skeleton_dataset_ctrgcn.py --npz-path CTR-GCN/data/ntu/NTU60_CS_ctrgcn.npz --num-workers 2
+    python3 skeleton_dataset_ctrgcn.py --input CTR-GCN/data/ntu/NTU60_CS_ctrgcn.npz --num-workers 2
 
 The file is mapped, not loaded: opening 10 GB takes no memory to speak of. For your own experiments and for the
 small baselines; the training commands of CTR-GCN/ and MS-G3D/ have feeders of their own, with augmentation.
@@ -87,7 +87,8 @@ def check_loader(loader: DataLoader, num_batches: int) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--npz-path", type=Path, default=ROOT / "CTR-GCN/data/ntu/NTU60_CS_ctrgcn.npz",
+    parser.add_argument("--input", "--npz-path", dest="npz_path", type=Path, metavar="NPZ",
+                        default=ROOT / "CTR-GCN/data/ntu/NTU60_CS_ctrgcn.npz",
                         help="archive in either layout (default: %(default)s)")
     parser.add_argument("--split", choices=("train", "test"), default="train", help="default: %(default)s")
     parser.add_argument("--one-person", action="store_true", help="drop the second body")

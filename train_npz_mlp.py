@@ -1,6 +1,6 @@
 """Train a small perceptron straight on the Kaggle archive: does the data load, does the GPU work?
 
-    python3 train_npz_mlp.py --npz-path CTR-GCN/data/ntu/NTU60_CS.npz --epochs 5 --batch-size 256 --device cuda:0
+    python3 train_npz_mlp.py --input CTR-GCN/data/ntu/NTU60_CS.npz --epochs 5 --batch-size 256 --device cuda:0
 
 Ends on the accuracy on the test split. It needs no conversion, but either layout will do. It is a smoke test and a
 floor to compare with, not a model worth using: it knows nothing of joints or time.

@@ -1,6 +1,6 @@
 """Train a small ST-GCN on `SkeletonDataset`, end to end: a baseline that learns in minutes.
 
-    python3 train_skeleton_gcn.py --npz-path CTR-GCN/data/ntu/NTU60_CS_ctrgcn.npz --epochs 5 --device cuda:0
+    python3 train_skeleton_gcn.py --input CTR-GCN/data/ntu/NTU60_CS_ctrgcn.npz --epochs 5 --device cuda:0
 
 Ends on the accuracy on the test split. Takes either layout of the archive. For results worth reporting train CTR-GCN
 or MS-G3D (their main.py): this one is small, has no bone or motion stream, and keeps no checkpoints.

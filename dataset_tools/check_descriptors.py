@@ -49,7 +49,7 @@ def main() -> int:
 def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--descriptors", type=Path, required=True, metavar="H5", help="the file to check")
-    parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="PATH",
+    parser.add_argument("--input", "--data", dest="data", type=Path, nargs="+", required=True, metavar="PATH",
                         help="archives (.npz), label pickles of MS-G3D, or the folder of NW-UCLA's recordings")
     parser.add_argument("--split", choices=SPLITS, help="check one split of an archive only (default: both)")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")

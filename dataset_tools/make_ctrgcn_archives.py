@@ -1,7 +1,7 @@
 """From NTU RGB+D's official download to the archives that CTR-GCN trains on, all in one go.
 
     python3 dataset_tools/make_ctrgcn_archives.py ntu60 --skeletons Datasets/nturgb+d_skeletons
-    python3 dataset_tools/make_ctrgcn_archives.py ntu120 --skeletons Datasets/nturgb+d_skeletons{,120}
+    python3 dataset_tools/make_ctrgcn_archives.py ntu120 --skeletons Datasets/nturgb+d_skeletons{,120} --output ntu120
 
 Runs the three steps of CTR-GCN/data/ntu (or ntu120) in turn. Memory stays constant, an interrupted run carries on, and
 a run with nothing to do does nothing. Beside the archives (NTU60: two of 10 GB, NTU120: two of 21 GB) stay raw_data/
@@ -18,7 +18,7 @@ sys.path.insert(0, str(ROOT))
 from skeleton_lab.data.formats.ntu import NTU60, NTU120
 from skeleton_lab.data.prepare.ctrgcn_commands import ALL_STEPS, add_source_options, run
 from skeleton_lab.data.prepare.preparation import add_run_options
-from skeleton_lab.errors import run_command
+from skeleton_lab.errors import UserError, run_command
 
 BENCHMARKS = {"ntu60": (NTU60, "ntu"), "ntu120": (NTU120, "ntu120")}
 
@@ -28,13 +28,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("benchmark", choices=BENCHMARKS)
     add_source_options(parser)
-    parser.add_argument("--out-folder", "--out_folder", type=Path, metavar="DIR",
-                        help="where results go (default: CTR-GCN/data/ntu or CTR-GCN/data/ntu120)")
+    parser.add_argument("--output", "--out-folder", "--out_folder", type=Path, metavar="DIR", dest="out_folder",
+                        help="where results go (default, in the checkout: CTR-GCN/data/ntu or CTR-GCN/data/ntu120)")
     add_run_options(parser)
     options = parser.parse_args()
     benchmark, folder = BENCHMARKS[options.benchmark]
     home = ROOT / "CTR-GCN" / "data" / folder
-    options.out_folder = options.out_folder or home
+    if options.out_folder is None:
+        if not Path.cwd().is_relative_to(ROOT):  # nothing is written far from where the command was typed
+            raise UserError(f"no --output: give the folder to write to (the models look in {home})")
+        options.out_folder = home
     run(options, benchmark, home, ALL_STEPS)
 
 

@@ -51,7 +51,7 @@ def main() -> None:
 
 def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="PATH",
+    parser.add_argument("--input", "--data", dest="data", type=Path, nargs="+", required=True, metavar="PATH",
                         help="archives (.npz), label pickles of MS-G3D, or the folder of NW-UCLA's recordings")
     parser.add_argument("--output", type=Path, required=True, metavar="H5", help="file to write")
     parser.add_argument("--kind", choices=(INFORMATIVE, NOISE), default=INFORMATIVE, help="(default: %(default)s)")

@@ -62,7 +62,8 @@ def read_options(description: str, defaults: Options) -> Options:
     """Parse the command line of a baseline; `defaults` hold where it differs from the other one."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--npz-path", type=Path, default=defaults.npz_path, help="archive in either layout (default: %(default)s)")
+    add("--input", "--npz-path", dest="npz_path", type=Path, metavar="NPZ", default=defaults.npz_path,
+        help="archive in either layout (default: %(default)s)")
     add("--epochs", type=positive, default=defaults.epochs, help="default: %(default)s")
     add("--batch-size", type=positive, default=defaults.batch_size, help="clips per step (default: %(default)s)")
     add("--device", type=device_index, default=defaults.device, help="cuda:0, a GPU number, or cpu (default: cuda:0)")

@@ -121,10 +121,11 @@ NTU120 = Benchmark(
 def read_missing_list(path: str | Path) -> frozenset[str]:
     """Return the sample names in an official list of samples with missing skeletons.
 
-    The official files open with lines of prose: any line that holds no sample name is passed over.
+    The official files open with lines of prose: any line that holds no sample name is passed over. An empty file is an
+    empty list.
 
     Raises:
-        UserError: the file cannot be read, or names no sample at all.
+        UserError: the file cannot be read, or holds text that names no sample at all.
     """
     try:
         text = Path(path).read_text(encoding="utf-8", errors="replace")
@@ -132,8 +133,9 @@ def read_missing_list(path: str | Path) -> frozenset[str]:
         raise UserError(f"{path}: cannot read it ({error.strerror}); give the official list of samples "
                         "with missing skeletons, or leave the option out") from error
     names = frozenset(match.group(0) for match in map(_NAME.match, map(str.strip, text.splitlines())) if match)
-    if not names:
-        raise UserError(f"{path}: names no sample; expected one SsssCcccPpppRrrrAaaa a line")
+    if not names and text.strip("\ufeff \t\r\n"):
+        raise UserError(f"{path}: names no sample; expected one SsssCcccPpppRrrrAaaa a line, or an empty file to leave "
+                        "nothing out")
     return names
 
 
@@ -151,15 +153,17 @@ def list_recordings(folders: Iterable[str | Path], benchmark: Benchmark,
     """List the `.skeleton` files of `folders`, each folder's sorted by name, folder after folder.
 
     Samples in `ignored` are left out and counted; files whose names are none of the benchmark's
-    samples are left out and listed. Files with other suffixes are nothing of ours.
+    samples are left out and listed. Files with other suffixes are nothing of ours. One and the same
+    file that is reached twice, by a link or because a folder is given twice, is taken once.
 
     Raises:
-        UserError: a folder cannot be read, no folder holds a recording, or two hold the same one.
+        UserError: a folder cannot be read, no folder holds a recording, or two hold different files of one name.
     """
     paths: list[Path] = []
     misnamed: list[tuple[str, str]] = []
     num_ignored = 0
-    seen: dict[str, Path] = {}
+    seen: dict[str, Path] = {}  # name -> file
+    taken: set[str] = set()
     tried = [Path(folder) for folder in folders]
     for folder in tried:
         try:
@@ -168,20 +172,32 @@ def list_recordings(folders: Iterable[str | Path], benchmark: Benchmark,
             raise UserError(f"{folder}: cannot list it ({error.strerror}); give the folder of the "
                             f"{SUFFIX} files") from error
         for name in names:
-            stem = name.removesuffix(SUFFIX)
+            stem, path = name.removesuffix(SUFFIX), folder / name
+            if name in seen and _is_same_file(path, seen[name]):
+                continue
+            if name in taken:
+                raise UserError(f"{path}: stands in {seen[name].parent} too, and the two are different files; keep one "
+                                "of them")
+            seen[name] = path
             if stem in ignored:
                 num_ignored += 1
                 continue
             try:
                 benchmark.check(parse_name(name))
             except UserError as error:
-                misnamed.append((str(folder / name), str(error)))
+                misnamed.append((str(path), str(error)))
                 continue
-            if stem in seen:
-                raise UserError(f"{folder / name}: stands in {seen[stem]} too; keep one of the two")
-            seen[stem] = folder
-            paths.append(folder / name)
+            paths.append(path)
+            taken.add(name)
     if not paths:
         raise UserError(f"{', '.join(map(str, tried))}: no {SUFFIX} file named after a sample of "
                         f"{benchmark.name}; give the folder of the official download")
     return Listing(tuple(paths), num_ignored, tuple(misnamed))
+
+
+def _is_same_file(first: Path, second: Path) -> bool:
+    """Whether two paths lead to one file; a link that leads nowhere is no other's."""
+    try:
+        return first.samefile(second)
+    except OSError:
+        return False

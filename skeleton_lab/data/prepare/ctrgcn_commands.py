@@ -36,6 +36,10 @@ def archive_step(plan: Preparation, crew: Crew) -> None:
     for entry in write_archives(plan, crew):
         train, test = (len(part.places) for part in entry.parts)
         print(f"{entry.path}: {train:,} training and {test:,} test clips of {entry.num_frames} frames")
+        for count, what in ((train, "training"), (test, "test")):
+            if not count:
+                print(f"note: {entry.path.name} holds no {what} clips: none of the recordings belongs to that part of "
+                      "its protocol")
 
 
 ALL_STEPS = (collect_step, denoise_step, archive_step)
@@ -43,7 +47,7 @@ ALL_STEPS = (collect_step, denoise_step, archive_step)
 
 def add_source_options(parser: argparse.ArgumentParser) -> None:
     """Add where recordings are read from."""
-    parser.add_argument("--skeletons", nargs="+", metavar="DIR",
+    parser.add_argument("--input", "--skeletons", dest="skeletons", nargs="+", metavar="DIR",
                         help="folders of .skeleton files (default: nturgb+d_skeletons, and for NTU120 also "
                              "nturgb+d_skeletons120, in ../nturgbd_raw or in data/nturgbd_raw of the checkout)")
     parser.add_argument("--missing-list", "--ignored-sample-path", "--ignored_sample_path", metavar="FILE",
@@ -60,8 +64,8 @@ def run_steps(benchmark: Benchmark, here: Path, steps: tuple[Step, ...], descrip
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     if collect_step in steps:
         add_source_options(parser)
-    parser.add_argument("--out-folder", "--out_folder", type=Path, default=here, metavar="DIR",
-                        help="where results go (default: this script's folder)")
+    parser.add_argument("--output", "--out-folder", "--out_folder", dest="out_folder", type=Path, default=here,
+                        metavar="DIR", help="where results go (default: this script's folder)")
     add_run_options(parser)
     run(parser.parse_args(), benchmark, here, steps)
 

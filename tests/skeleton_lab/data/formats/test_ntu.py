@@ -71,6 +71,32 @@ def test_a_missing_list_without_names_is_refused(tmp_path: Path) -> None:
         read_missing_list(tmp_path / "none.txt")
 
 
+@pytest.mark.parametrize("content", ["", "\n \r\n", "\ufeff"])
+def test_an_empty_missing_list_leaves_nothing_out(tmp_path: Path, content: str) -> None:
+    (tmp_path / "none.txt").write_text(content, encoding="utf-8")
+    assert read_missing_list(tmp_path / "none.txt") == frozenset()
+
+
+@pytest.mark.parametrize("how", ["folder twice", "link to the folder", "link to the file", "hard link"])
+def test_one_file_that_is_reached_twice_is_taken_once(tmp_path: Path, how: str) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    for name in (NAME, "S001C001P001R001A005", "notes"):
+        (first / f"{name}.skeleton").touch()
+    if how == "folder twice":
+        second = first
+    elif how == "link to the folder":
+        second.symlink_to(first, target_is_directory=True)
+    else:
+        second.mkdir()
+        for path in first.iterdir():
+            link = (second / path.name).hardlink_to if how == "hard link" else (second / path.name).symlink_to
+            link(path)
+    listing = list_recordings([first, second], NTU120, frozenset({"S001C001P001R001A005"}))
+    assert listing.paths == (first / f"{NAME}.skeleton",)
+    assert listing.num_ignored == 1 and len(listing.misnamed) == 1
+
+
 def test_a_listing_is_sorted_and_says_what_it_left_out(tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     first.mkdir()

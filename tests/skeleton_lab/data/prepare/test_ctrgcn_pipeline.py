@@ -208,3 +208,21 @@ def test_clips_have_the_length_of_the_longest(tmp_path: Path) -> None:
     prepare(NTU60, tmp_path, tmp_path)
     with np.load(tmp_path / "NTU60_CS.npz") as archive:
         assert archive["x_train"].shape == (1, 7, 150) and archive["x_test"].shape == (0, 7, 150)
+
+
+def test_nothing_is_written_far_from_where_one_stands(tmp_path, run_script):
+    script = ROOT / "dataset_tools/make_ctrgcn_archives.py"
+    result = run_script(script, "ntu60", "--skeletons", tmp_path, cwd=tmp_path)
+    assert result.returncode == 2 and result.stderr.startswith("error: no --output: give the folder to write to")
+
+
+def test_an_archive_without_training_clips_is_warned_of(tmp_path, run_script):
+    folder = tmp_path / "some"
+    folder.mkdir()
+    recording = folder / "S001C001P003R001A001.skeleton"  # for testing, by camera and performer
+    recording.write_text("\n".join(one_body(12)) + "\n")
+    script = ROOT / "dataset_tools/make_ctrgcn_archives.py"
+    result = run_script(script, "ntu60", "--input", folder, "--output", tmp_path / "out", "--jobs", 1)
+    assert result.returncode == 0, result.stderr
+    assert "note: NTU60_CS.npz holds no training clips" in result.stdout
+    assert "note: NTU60_CV.npz holds no training clips" in result.stdout
