@@ -38,7 +38,7 @@ def main() -> int:
     run("Generate a data set: 10 actions, subjects of the test never seen in training",
         "dataset_tools/make_synthetic_ntu60.py", "--output", kaggle,
         "--train", str(args.train_clips), "--test", str(args.test_clips))
-    run("Look into the archive", "dataset_tools/inspect_npz.py", "--path", kaggle)
+    run("Look into the archive", "dataset_tools/inspect_npz.py", kaggle)
     run("Convert it to the layout (N, C, T, V, M)",
         "convert_ntu60_kaggle_to_ctrgcn.py", "--input", kaggle, "--output", converted)
     options = {stream: f"{option},data_path={converted}" for stream, option in STREAMS.items()}

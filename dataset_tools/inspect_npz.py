@@ -1,10 +1,11 @@
 """Say what an archive holds: keys, shapes, types, recognised layout, splits, labels. Also reads `.npy` and `.h5`.
 
-    python3 dataset_tools/inspect_npz.py --path CTR-GCN/data/ntu/NTU60_CS.npz
+    python3 dataset_tools/inspect_npz.py CTR-GCN/data/ntu/NTU60_CS.npz
 
 Reads headers (and class-index labels, which are small), so it answers at once for any size. With --check it reads all
-the data and exits with status 1 if there are NaN or infinite values, clips without frames, bad labels, or classes
-without clips. It changes nothing: to convert, see convert_ntu60_kaggle_to_ctrgcn.py.
+the data and says what the readers will say: status 1 if there are problems, such as NaN, clips without frames, types or
+labels that are refused. Notes are no problems: classes without clips, labels that begin at 1, clips far longer than the
+others. It changes nothing: to convert, see convert_ntu60_kaggle_to_ctrgcn.py.
 """
 
 from __future__ import annotations
@@ -19,52 +20,61 @@ sys.path.insert(0, str(next(p for p in Path(__file__).resolve().parents if (p / 
 import numpy as np
 from tqdm import tqdm
 
-from skeleton_lab.data.formats import archive, layouts
-from skeleton_lab.data.formats.class_indices import require_known
-from skeleton_lab.errors import UserError, run_command
+from skeleton_lab.data.formats import archive, archive_check, layouts
+from skeleton_lab.data.formats.archive_check import Findings, num_classes, read_labels, read_splits
+from skeleton_lab.errors import run_command
 from skeleton_lab.files import size_text
 
 DEFAULT_PATH = Path("/workspace/CTR-GCN/data/ntu/NTU60_CS.npz")
-SHOWN_PROBLEMS = 20
+SHOWN_LINES = 20
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--path", type=Path, default=DEFAULT_PATH, help=".npz, .npy or .h5 file (default: %(default)s)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
-    parser.add_argument("--check", action="store_true", help="read all data and look for problems; status 1 if any")
-    options = parser.parse_args()
-
+    options = read_options()
     headers = archive.list_arrays(options.path)
-    splits, unrecognised = read_splits(options.path, headers)
-    report = describe(options.path, headers, splits)
-    labels, problems = read_labels(splits, read_all=options.check)
+    splits, complaints = read_splits(options.path, headers)
+    report, findings = describe(options.path, headers, splits), Findings()
+    labels = read_labels(splits, findings, read_all=options.check)
     for split, split_labels in labels.items():
-        report["splits"][split]["num_classes"] = num_classes(splits[split], labels.values())
+        report["splits"][split]["num_classes"] = num_classes(splits[split], labels)
         if options.check:
             report["splits"][split]["clips_per_class"] = np.bincount(split_labels[split_labels >= 0]).tolist()
     if options.check:
-        problems += missing_classes(splits, labels) + bad_clips(options.path, headers)
-        report["problems"] = problems
+        check(options.path, headers, splits, complaints, labels, findings)
+        report |= {"problems": findings.problems, "notes": findings.notes}
     if options.json:
         print(json.dumps(report, indent=2))
     else:
-        print_report(report, unrecognised)
-        print_problems(problems, options.check)
-    return 1 if problems else 0
+        print_report(report, next(iter(complaints.values()), ""))
+        print_lines("problem", findings.problems)
+        print_lines("note", findings.notes)
+        if options.check and not findings.problems:
+            print("checked all data: no problems")
+    return 1 if findings.problems else 0
 
 
-def read_splits(path: Path, headers: dict[str, archive.ArrayHeader]) -> tuple[dict[str, layouts.SplitHeader], str]:
-    """Return the splits that are recognised, and why another is not."""
-    splits, reason = {}, ""
-    if not set(headers) & set(layouts.KEYS):
-        return {}, ""
-    for split in layouts.SPLITS:
-        try:
-            splits[split] = layouts.read_header(path, split)
-        except UserError as error:
-            reason = reason or str(error).removeprefix(f"{path}: ")
-    return splits, reason
+def read_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("given", nargs="?", type=Path, metavar="FILE",
+                        help=f".npz, .npy or .h5 file (default: {DEFAULT_PATH})")
+    parser.add_argument("--input", "--path", dest="path", type=Path, metavar="FILE", help="the same")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+    parser.add_argument("--check", action="store_true", help="read all data and look for problems; status 1 if any")
+    options = parser.parse_args()
+    if options.given and options.path:
+        parser.error(f"two files given, {options.given} and {options.path}; give one")
+    options.path = options.given or options.path or DEFAULT_PATH
+    return options
+
+
+def check(path: Path, headers: dict[str, archive.ArrayHeader], splits: dict[str, layouts.SplitHeader],
+          complaints: dict[str, str], labels: dict[str, np.ndarray], findings: Findings) -> None:
+    """Read all data and add what is wrong with it, or worth to know."""
+    archive_check.check_splits(path, headers, splits, complaints, findings)
+    archive_check.check_classes(splits, labels, findings)
+    total = sum(header.nbytes for header in archive_check.candidates(headers))
+    with tqdm(total=total, unit="B", unit_scale=True, disable=None) as progress:
+        archive_check.check_clips(path, headers, splits, findings, progress.update)
 
 
 def describe(path: Path, headers: dict[str, archive.ArrayHeader], splits: dict[str, layouts.SplitHeader]) -> dict:
@@ -88,48 +98,6 @@ def storage(header: archive.ArrayHeader) -> str:
     return "in pieces" if header.offset is None else "stored"
 
 
-def read_labels(splits: dict[str, layouts.SplitHeader], read_all: bool) -> tuple[dict[str, np.ndarray], list[str]]:
-    """Return the class indices of splits (of those in one-hot form only if `read_all`), and what is wrong with them."""
-    labels, problems = {}, []
-    for split, header in splits.items():
-        if read_all or header.label_form == layouts.CLASS_INDEX:
-            try:
-                labels[split] = layouts.read_labels(header, say=problems.append)
-                if read_all and split == "train":
-                    require_known(labels[split], f"'{header.label.key}'")
-            except UserError as error:
-                problems.append(f"{split}: {str(error).removeprefix(f'{header.path}: ')}")
-    return labels, problems
-
-
-def num_classes(header: layouts.SplitHeader, labels) -> int:
-    """Return the number of one-hot columns, or one more than the highest class index of any split."""
-    return header.num_classes or 1 + max((int(split.max()) for split in labels if len(split)), default=-1)
-
-
-def missing_classes(splits: dict[str, layouts.SplitHeader], labels: dict[str, np.ndarray]) -> list[str]:
-    problems = []
-    for split, split_labels in labels.items():
-        absent = np.setdiff1d(np.arange(num_classes(splits[split], labels.values())), split_labels)
-        if len(absent):
-            shown = ", ".join(map(str, absent[:10])) + (", ..." if len(absent) > 10 else "")
-            problems.append(f"{split}: no clip of class {shown} ({len(absent)} of the classes)")
-    return problems
-
-
-def bad_clips(path: Path, headers: dict[str, archive.ArrayHeader]) -> list[str]:
-    """Read the arrays that may hold clips (floating-point, three axes or more); return what is wrong with each clip."""
-    problems = []
-    candidates = [header for header in headers.values() if header.dtype.kind == "f" and len(header.shape) >= 3]
-    with tqdm(total=sum(header.nbytes for header in candidates), unit="B", unit_scale=True, disable=None) as progress:
-        for header in candidates:
-            for rows, block in archive.read_blocks(path, header.key):
-                problems += [f"{header.key or path.name}: clip {rows.start + index}: {problem}"
-                             for index, problem in layouts.block_problems(block)]
-                progress.update(block.nbytes)
-    return problems
-
-
 def print_report(report: dict, unrecognised: str) -> None:
     print(f"{report['path']}: .{report['kind']}, {size_text(report['file_bytes'])}\n")
     rows = [("array", "shape", "dtype", "size", "storage")]
@@ -138,7 +106,9 @@ def print_report(report: dict, unrecognised: str) -> None:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    shape = layouts.LAYOUT_SHAPES.get(report["layout"])
+    shapes = [tuple(a["shape"]) for a in report["arrays"] if a["key"].startswith("x_")]
+    own = all(layouts.layout_of(shape) is None for shape in shapes)
+    shape = "(N, C, T, V, M) of another skeleton" if shapes and own else layouts.LAYOUT_SHAPES.get(report["layout"])
     print(f"\nlayout: {report['layout'] or 'not recognised'}{f', clips {shape}' if shape else ''}")
     if unrecognised:
         print(f"  {unrecognised}")
@@ -159,13 +129,11 @@ def class_text(num_classes: int, clips_per_class: list[int] | None) -> str:
     return f"{num_classes} classes{' of' if len(counts) == num_classes else f', of which {len(counts)} have'} {clips}"
 
 
-def print_problems(problems: list[str], checked: bool) -> None:
-    for problem in problems[:SHOWN_PROBLEMS]:
-        print(f"problem: {problem}")
-    if len(problems) > SHOWN_PROBLEMS:
-        print(f"... and {len(problems) - SHOWN_PROBLEMS} more")
-    if checked and not problems:
-        print("checked all data: no problems")
+def print_lines(kind: str, lines: list[str]) -> None:
+    for line in lines[:SHOWN_LINES]:
+        print(f"{kind}: {line}")
+    if len(lines) > SHOWN_LINES:
+        print(f"... and {len(lines) - SHOWN_LINES} more")
 
 
 if __name__ == "__main__":

@@ -24,6 +24,12 @@ def inspect(run_script):
     return run
 
 
+@pytest.mark.parametrize("flags", [(), ("--input",), ("--path",)])
+def test_the_file_may_be_given_in_any_way(run_script, tmp_path, flags):
+    np.savez(tmp_path / "a.npz", **kaggle_arrays())
+    assert run_script(SCRIPT, *flags, tmp_path / "a.npz").stdout.startswith(f"{tmp_path / 'a.npz'}: .npz")
+
+
 @pytest.fixture
 def refused(run_script):
     def run(path, *flags):
@@ -111,7 +117,8 @@ def test_classes_without_clips_are_not_counted_as_if_they_had_some(inspect, tmp_
         labels = arrays[f"y_{split}"].argmax(axis=1) % 2
         arrays[f"y_{split}"] = np.eye(5)[labels]
     np.savez(tmp_path / "a.npz", **arrays)
-    text = inspect(tmp_path / "a.npz", "--check", status=1)
+    text = inspect(tmp_path / "a.npz", "--check")
+    assert "note: train: no clip of class 2, 3, 4 (3 of the classes)" in text and "no problems" in text
     assert re.search(r"one-hot, 5 classes, of which 2 have \d+ to \d+ clips", text)
 
 
@@ -123,13 +130,13 @@ def test_check_names_bad_clips_and_labels(inspect, tmp_path):
     np.savez(tmp_path / "a.npz", **arrays)
     text = inspect(tmp_path / "a.npz", "--check", status=1)
     problems = [line for line in text.splitlines() if line.startswith("problem: ")]
-    assert len(problems) == 4 and "train: 'y_train': the label of clip 5 is -1" in problems[0]
-    assert problems[2:] == ["problem: x_train: clip 3: NaN or infinite values",
+    assert len(problems) == 3 and "train: 'y_train': the label of clip 5 is -1" in problems[0]
+    assert problems[1:] == ["problem: x_train: clip 3: NaN or infinite values",
                             "problem: x_test: clip 2: no frames (all values are 0)"]
     arrays["y_train"][5] = 0
     np.savez(tmp_path / "a.npz", **arrays)
     report = json.loads(inspect(tmp_path / "a.npz", "--check", "--json", status=1))
-    assert report["problems"][0] == "test: no clip of class 4 (1 of the classes)"
+    assert len(report["problems"]) == 2 and report["notes"] == ["test: no clip of class 4 (1 of the classes)"]
     assert report["splits"]["train"]["clips_per_class"] == [2, 2, 1, 1, 1]
 
 
