@@ -85,7 +85,7 @@ def read_options() -> argparse.Namespace:
                         "as if it were a recording of its own")
     parser.add_argument("--stride-frames", type=positive, metavar="S",
                         help="frames from one window to the next (default: half a window)")
-    parser.add_argument("--fps", type=rate, default=30.0, help="frames a second of the recordings (default: 30)")
+    parser.add_argument("--fps", type=rate, help="frames a second of the recordings (default: as the file says, or 30)")
     parser.add_argument("--device", default="auto", help="auto, cpu or a GPU's index (default: %(default)s)")
     parser.add_argument("--batch-size", type=positive, default=16, metavar="N",
                         help="clips of a forward pass (default: %(default)s)")

@@ -5,7 +5,7 @@
 Reads aA_sS_tT_skeleton.mat (27 actions, 8 subjects; the odd subjects train) and writes x_train, y_train, x_test,
 y_test: clips (N, C=3, T, V=20, M=1) float32 in metres, T the longest clip's frames and zeros behind shorter ones, and
 class indices. A clip begins with the middle of the spine at the origin. The joints are those of UTD_MHAD_20 in
-skeleton_lab/own_skeletons.py. With --msg3d, MS-G3D's files too. Needs scipy. What to do with them:
+skeleton_lab/own_skeletons.py. With --msg3d, MS-G3D's files too. What to do with them:
 docs/own_skeletons.md.
 """
 

@@ -9,15 +9,17 @@ from typing import Any
 from skeleton_lab.predict.predictor import Prediction
 
 NOBODY = "nobody in sight"
+USUAL_FPS = 30.0
 
 
 @dataclass(frozen=True)
 class Wording:
-    """names: of the classes. top_k: how many labels to show. fps: frames in a second of the recordings."""
+    """names: of the classes. top_k: how many labels to show. fps: frames a second; None: as the recording says, or 30.
+    """
 
     names: Sequence[str]
     top_k: int
-    fps: float
+    fps: float | None
 
     def labels(self, prediction: Prediction) -> str:
         """Return "clap 71.2 %, read 11.0 %"."""
@@ -48,7 +50,8 @@ def span_table(predictions: Sequence[Prediction], wording: Wording) -> list[str]
     rows = [f"{'frames':>13}  {'seconds':>15}  label"]
     for prediction in predictions:
         start, stop = span(prediction)
-        seconds = f"{start / wording.fps:.2f}-{stop / wording.fps:.2f}"
+        fps = wording.fps or prediction.take.recording.fps or USUAL_FPS
+        seconds = f"{start / fps:.2f}-{stop / fps:.2f}"
         rows.append(f"{f'{start}-{stop - 1}':>13}  {seconds:>15}  {wording.labels(prediction)}")
     return rows
 

@@ -1,21 +1,22 @@
-"""Bounded runs of the fuzzers of archives, label pickles, configs and flags; each runs at length as a script."""
+"""Bounded runs of the fuzzers of archives, pickles, configs, flags and recordings; each runs at length as a script."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.fuzz import archives, configs, label_pickles, literals
+from tests.fuzz import archives, configs, label_pickles, literals, recordings
 from tests.fuzz.mutations import fuzz, limited_memory
 
 COUNT = 1500
+FUZZERS = (archives, label_pickles, configs, literals, recordings)
 
 
-@pytest.mark.parametrize("fuzzer", [archives, label_pickles, configs, literals], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("fuzzer", FUZZERS, ids=lambda module: module.__name__)
 def test_seeds_are_read(fuzzer):
     assert all(fuzzer.check_content(seed) for seed in fuzzer.SEEDS)
 
 
-@pytest.mark.parametrize("fuzzer", [archives, label_pickles, configs, literals], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("fuzzer", FUZZERS, ids=lambda module: module.__name__)
 def test_mutated_inputs_are_read_or_refused(fuzzer):
     num_read, _ = fuzz(fuzzer.check, COUNT, seed=0)
     assert 20 < num_read < COUNT - 20

@@ -19,8 +19,11 @@ import yaml
 from PIL import Image
 
 from skeleton_lab.class_names import NW_UCLA
+from skeleton_lab.data.formats.face import Wanted
 from skeleton_lab.data.formats.labels import write_labels
 from skeleton_lab.errors import UserError
+from skeleton_lab.predict.predictor import cut
+from skeleton_lab.predict.recordings import ClipFile, open_takes
 from tests.skeleton_texts import GOLDEN, one_body, unpack
 from tests.trees import ROOT, open_tree
 
@@ -162,6 +165,70 @@ def test_published_weights_with_a_trees_own_config(ntu, predict, tmp_path):
     found = json.loads(predict("--config", ROOT / "CTR-GCN/config/nturgbd-cross-subject/default.yaml",
                                "--weights", tmp_path / "runs-64-40064.pt", path, "--json"))
     assert len(found[0]["logits"]) == 60 and found[0]["last_frame"] > 10
+
+
+@pytest.fixture(scope="module")
+def utd(tmp_path_factory) -> Path:
+    """A run on UTD-MHAD's twenty joints, with words of its own: three classes, moved away from its checkout."""
+    skeleton = "skeleton_lab.own_skeletons.UTD_MHAD_20"
+    feeder = {"data_path": "gone.npz", "split": "test", "skeleton": skeleton, "p_interval": [0.95], "window_size": 16}
+    run = write_run(tmp_path_factory.mktemp("utd") / "run", "CTR-GCN", "nturgbd-cross-subject/default.yaml", {
+        "feeder": "feeders.feeder_clips.Feeder", "train_feeder_args": feeder, "test_feeder_args": feeder,
+        "model_args": {"num_class": 3, "num_point": 20, "num_person": 1, "graph": "graph.utd_mhad.Graph"}})
+    words = {"tree": "/elsewhere/CTR-GCN", "skeleton": skeleton, "class_names": ["wave", "bow"]}
+    (run / "run.json").write_text(json.dumps(words))
+    return run
+
+
+def clips(seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(2, 3, 12, 20, 1)).astype(np.float32)
+
+
+def test_a_runs_own_skeleton_and_names(utd, predict, tmp_path):
+    np.savez(tmp_path / "silent.npz", x_test=clips(), y_test=[0, -1])
+    found = json.loads(predict("--run", utd, tmp_path / "silent.npz", "--json"))
+    assert [entry["true_class"] for entry in found] == [0, None]  # -1: not known
+    assert {label["name"] for label in found[0]["top"]} == {"wave", "bow", "class 2"}
+    np.savez(tmp_path / "named.npz", x_test=clips(), y_test=[0, 1], class_names=np.array(["jump", "wave"]))
+    found = json.loads(predict("--run", utd, tmp_path / "named.npz", "--json"))
+    assert [entry["true_class"] for entry in found] == [None, 0]  # by name, and no other set's number
+
+
+def test_clips_without_labels_of_one_split_and_deflated(utd, predict, tmp_path):
+    np.savez(tmp_path / "whole.npz", x_test=clips(), y_test=[0, 1])
+    expected = [entry["logits"] for entry in json.loads(predict("--run", utd, tmp_path / "whole.npz", "--json"))]
+    for save, key in ((np.savez, "x_test"), (np.savez, "x"), (np.savez_compressed, "x_train")):
+        save(tmp_path / "part.npz", **{key: clips()})
+        found = json.loads(predict("--run", utd, tmp_path / "part.npz", "--json"))
+        assert [entry["logits"] for entry in found] == expected
+        assert [entry["true_class"] for entry in found] == [None, None]
+    assert predict("--run", utd, tmp_path / "part.npz").count("is:") == 0
+
+
+def test_another_skeleton_of_as_many_joints_is_refused(utd, predict, tmp_path):
+    ucla = tmp_path / "a02_s01_e00_v01.json"
+    ucla.write_text(json.dumps({"skeletons": clips()[0, :, :, :, 0].transpose(1, 2, 0).tolist(), "label": 2}))
+    np.savez(tmp_path / "says.npz", x_test=clips(), skeleton=np.array("MSR_ACTION3D_20"))
+    for path, other in ((ucla, "NW-UCLA (20 joints)"), (tmp_path / "says.npz", "MSR-Action3D (20 joints)")):
+        with pytest.raises(UserError, match=re.escape(f"its skeleton is {other}, the model was trained on UTD-MHAD")):
+            predict("--run", utd, path)
+    told = "skeleton_lab.own_skeletons.UTD_MHAD_20"
+    found = json.loads(predict("--run", utd, tmp_path / "says.npz", "--skeleton", told, "--json"))
+    assert len(found) == 2 and found[0]["true_class"] is None
+
+
+def test_pku_mmd_and_long_kinetics_recordings_are_cut_into_windows(ntu, predict, tmp_path):
+    (tmp_path / "0002-L.txt").write_text("\n".join(" ".join(f"{value:.4f}" for value in row) for row in
+                                         np.random.default_rng(0).normal(0, 0.3, (20, 150))))
+    text = predict("--run", ntu.folder / "ctrgcn", tmp_path / "0002-L.txt", "--window-frames", 12)
+    assert [line.split()[0] for line in text.splitlines()[2:]] == ["0-11", "6-17", "8-19"]
+    person = {"pose": [0.4] * 36, "score": [0.9] * 18}
+    frames = [{"frame_index": index, "skeleton": [person]} for index in range(0, 400, 10)]
+    (tmp_path / "long.json").write_text(json.dumps({"data": frames, "label": "jumping", "label_index": 7}))
+    take, = open_takes(tmp_path / "long.json", Wanted())
+    with pytest.raises(UserError, match="391 frames, but MS-G3D's files hold 300; cut it into windows with --window"):
+        take.file_clip(ClipFile())
+    assert cut(take, 100, 100)[-1].file_clip(ClipFile()).shape == (3, 300, 18, 2)
 
 
 @pytest.mark.parametrize(("arguments", "complaint"), [

@@ -21,7 +21,7 @@ _MAGIC = {
 def describe(look: Look) -> str:
     """Return what a file looks like: "OpenPose's output (JSON with 'people'), ..."."""
     if look.is_folder:
-        return "a folder"
+        return _folder(look)
     if not look.head:
         return "an empty file"
     for magic, what in _MAGIC.items():
@@ -36,6 +36,13 @@ def describe(look: Look) -> str:
     if len(look.head) > 1 and look.head[1] == 0x50 and look.head[0] in (2, 3, 4):
         return f"motion capture (C3D), {_OTHERS}"
     return _text(look)
+
+
+def _folder(look: Look) -> str:
+    files = sorted(path for path in look.path.iterdir() if path.is_file())
+    if not files:
+        return "a folder without files"
+    return f"a folder of {len(files)} files, the first of them {describe(Look(files[0]))}"
 
 
 def _arrays(look: Look) -> str:

@@ -27,8 +27,9 @@ def _looks_like(look: Look) -> bool:
     return len(words) == 4 and all(map(is_number, words))
 
 
-def _read(path: Path) -> np.ndarray:
+def _read(look: Look) -> np.ndarray:
     """Read lines of `x y z confidence`, 20 joints for each frame."""
+    path = look.path
     lines = path.read_bytes().splitlines()
     rows = []
     for number, line in enumerate(lines, 1):

@@ -6,12 +6,11 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import numpy as np
 
 from skeleton_lab.class_names import NW_UCLA as CLASS_NAMES
-from skeleton_lab.data.formats.face import REMEDY, Look, load_json
+from skeleton_lab.data.formats.face import REMEDY, Look
 from skeleton_lab.data.formats.small_sets import SmallSet, small_set_format
 from skeleton_lab.errors import UserError
 from skeleton_lab.skeletons import UCLA_20
@@ -23,8 +22,8 @@ def _looks_like(look: Look) -> bool:
     return isinstance(look.json, dict) and isinstance(look.json.get("skeletons"), list)
 
 
-def _read(path: Path) -> np.ndarray:
-    recording = load_json(path)
+def _read(look: Look) -> np.ndarray:
+    path, recording = look.path, look.json
     label = NW_UCLA.label_of(path)
     try:
         joints = np.array(recording["skeletons"], np.float64)

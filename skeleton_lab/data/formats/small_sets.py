@@ -40,7 +40,7 @@ class SmallSet:
     pattern: re.Pattern[str]
     is_train: Callable[[int], bool]
     fps: float
-    read: Callable[[Path], np.ndarray]
+    read: Callable[[Look], np.ndarray]
 
     def label_of(self, path: Path) -> int | None:
         """Return the class that a file's name tells, from 0, or None: a name of one's own says nothing."""
@@ -84,16 +84,6 @@ def find_sources(data_set: SmallSet, folder: Path) -> tuple[list[Source], list[P
     return sources, strangers
 
 
-def read_clip(data_set: SmallSet, path: Path) -> np.ndarray:
-    """Read one file of a set: (T, V, C) float32, from the first frame with a body to the last, see `centred`.
-
-    Raises:
-        UserError: the file is damaged.
-        NothingToSee: there is nobody in it.
-    """
-    return centred(read_joints(data_set, path), data_set.centre, str(path))
-
-
 def centred(frames: np.ndarray, centre: int | None, name: str) -> np.ndarray:
     """Return frames (T, V, C) from the first with a body to the last, as float32; empty ones in between stay empty.
 
@@ -110,19 +100,20 @@ def centred(frames: np.ndarray, centre: int | None, name: str) -> np.ndarray:
     return np.where(occupied(clip)[:, None, None], clip - clip[0, centre], 0).astype(np.float32)
 
 
-def read_joints(data_set: SmallSet, path: Path) -> np.ndarray:
+def read_joints(data_set: SmallSet, look: Look) -> np.ndarray:
     """Read one file of a set as it was recorded: (T, V, C) float64 in metres.
 
     Raises:
         UserError: the file is damaged.
     """
+    path = look.path
     try:
         size = path.stat().st_size
     except OSError as error:
         raise UserError(f"{path}: cannot read it ({error.strerror}); {REMEDY}") from error
     if size > MAX_BYTES:
         raise UserError(f"{path}: is larger than {MAX_BYTES >> 20} MiB; {REMEDY}")
-    clip = data_set.read(path)
+    clip = data_set.read(look)
     expected = (data_set.skeleton.num_joints, 3)
     if clip.ndim != 3 or clip.shape[1:] != expected or not 0 < len(clip) <= MAX_FRAMES:
         raise UserError(f"{path}: has shape {clip.shape}; expected frames x {expected[0]} joints x {expected[1]}; "
@@ -135,7 +126,7 @@ def read_joints(data_set: SmallSet, path: Path) -> np.ndarray:
 def small_set_format(name: str, data_set: SmallSet, looks_like: Callable[[Look], bool]) -> Format:
     """Return the format of a set's files."""
     def read(look: Look, wanted: Wanted) -> list[Recording]:
-        joints = read_joints(data_set, look.path)[:, None]  # (T, M=1, V, C)
+        joints = read_joints(data_set, look)[:, None]  # (T, M=1, V, C)
         return [Recording(str(look.path), joints, data_set.skeleton, label=data_set.label_of(look.path),
                           fps=data_set.fps, class_names=data_set.class_names, centre=data_set.centre)]
 

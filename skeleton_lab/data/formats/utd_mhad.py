@@ -3,35 +3,25 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import numpy as np
 
 from skeleton_lab.class_names import UTD_MHAD as CLASS_NAMES
 from skeleton_lab.data.formats.face import REMEDY, Look
+from skeleton_lab.data.formats.mat_file import MAGIC, read_mat_array
 from skeleton_lab.data.formats.small_sets import SmallSet, odd, small_set_format
 from skeleton_lab.errors import UserError
 from skeleton_lab.own_skeletons import UTD_MHAD_20
-
-MAGIC = b"MATLAB 5.0 MAT-file"
 
 
 def _looks_like(look: Look) -> bool:
     return look.head.startswith(MAGIC)
 
 
-def _read(path: Path) -> np.ndarray:
-    try:
-        from scipy.io import loadmat
-    except ImportError as error:
-        raise UserError("scipy: is needed to read .mat files; pip install scipy") from error
-    try:
-        content = loadmat(path, variable_names=["d_skel"])
-    except Exception as error:  # scipy raises whatever it stumbles over
-        raise UserError(f"{path}: is no readable .mat file ({type(error).__name__}); {REMEDY}") from error
-    joints = content.get("d_skel")
-    if joints is None or joints.ndim != 3 or joints.dtype.kind != "f":
-        raise UserError(f"{path}: holds no array d_skel of (joints, coordinates, frames); {REMEDY}")
+def _read(look: Look) -> np.ndarray:
+    joints = read_mat_array(look.path, "d_skel")
+    if joints is None or joints.ndim != 3:
+        raise UserError(f"{look.path}: holds no array d_skel of (joints, coordinates, frames); {REMEDY}")
     return joints.transpose(2, 0, 1)  # (V, C, T) -> (T, V, C)
 
 

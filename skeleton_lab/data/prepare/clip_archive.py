@@ -17,7 +17,8 @@ from skeleton_lab.data.formats import archive
 from skeleton_lab.data.formats.about import About, write_about, write_beside
 from skeleton_lab.data.formats.labels import write_labels
 from skeleton_lab.data.formats.occupied import about_outliers
-from skeleton_lab.data.formats.small_sets import SmallSet, Source, find_sources, read_clip
+from skeleton_lab.data.formats.registry import open_recordings
+from skeleton_lab.data.formats.small_sets import SmallSet, Source, centred, find_sources
 from skeleton_lab.data.prepare.preparation import MISNAMED, Skipped, Summary
 from skeleton_lab.errors import UserError
 
@@ -84,6 +85,20 @@ def convert(data_set: SmallSet, folder: Path, output: Path, msg3d_folder: Path |
             _write_msg3d(msg3d_folder, name, parts[part], shape, read)
             write_beside(msg3d_folder / f"{name}_label.pkl", about)
     return summary
+
+
+def read_clip(data_set: SmallSet, path: Path) -> np.ndarray:
+    """Read one file of a set: (T, V, C) float32, from the first frame with a body to the last, see `centred`.
+
+    Raises:
+        UserError: the file is damaged, or another set's.
+        NothingToSee: there is nobody in it.
+    """
+    recording = open_recordings(path)[0]
+    if recording.skeleton is not data_set.skeleton:
+        raise UserError(f"{path}: its skeleton is {recording.known_skeleton().name}, not {data_set.skeleton.name}; "
+                        f"give the folder of {data_set.name}'s files")
+    return centred(recording.frames[:, 0], recording.centre, str(path))
 
 
 def _write_archive(path: Path, parts: dict[str, list[Source]], shape: tuple[int, ...], read: Read,
