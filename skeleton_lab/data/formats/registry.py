@@ -27,6 +27,7 @@ from skeleton_lab.data.formats import (
     npy_clips,
     nw_ucla,
     pku_mmd,
+    pose_clips,
     skeleton_file,
     utd_mhad,
 )
@@ -37,6 +38,7 @@ from skeleton_lab.errors import UserError
 
 FORMATS: tuple[Format, ...] = (
     skeleton_file.FORMAT,
+    pose_clips.FORMAT,
     archived_clips.FORMAT,
     npy_clips.FORMAT,
     nw_ucla.FORMAT,
