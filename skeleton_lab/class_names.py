@@ -12,7 +12,7 @@ from pathlib import Path
 
 from skeleton_lab.errors import UserError
 from skeleton_lab.skeleton_names import same_joints
-from skeleton_lab.skeletons import NTU_25, UCLA_20, Skeleton
+from skeleton_lab.skeletons import HAND_21, NTU_25, UCLA_20, Skeleton
 
 NTU_120 = (
     "drink water", "eat meal", "brush teeth", "brush hair", "drop", "pick up", "throw", "sit down", "stand up", "clap",
@@ -50,8 +50,19 @@ MSR_ACTION3D = (
     "jogging", "tennis swing", "tennis serve", "golf swing", "pick up and throw",
 )
 
+# PYSKL's gesture network (HaGRID and Jester): classes 14, 19, 20 and from 27 on are those that were trained.
+HAND_GESTURES_40 = (
+    "doing other things", "drumming fingers", "no gesture", "pulling hand in", "pulling two fingers in",
+    "pushing hand away", "pushing two fingers away", "rolling hand backward", "rolling hand forward", "shaking hand",
+    *(f"sliding two fingers {way}" for way in ("down", "left", "right", "up")), "stop sign",
+    *(f"swiping {way}" for way in ("down", "left", "right", "up")), "dislike", "like", "turning hand clockwise",
+    "turning hand counterclockwise", "zooming in with full hand", "zooming in with two fingers",
+    "zooming out with full hand", "zooming out with two fingers", "call", "fist", "four", "mute", "ok", "one", "palm",
+    "peace", "rock", "three middle", "three left", "two up", "no gesture (still)",
+)
+
 BY_DATA_SET = {"ntu60": NTU_60, "ntu120": NTU_120, "nw-ucla": NW_UCLA, "utd-mhad": UTD_MHAD,
-               "msr-action3d": MSR_ACTION3D}
+               "msr-action3d": MSR_ACTION3D, "hand-gestures": HAND_GESTURES_40}
 _MOST_BYTES = 1 << 20
 
 
@@ -76,7 +87,7 @@ def usual_class_names(num_classes: int, skeleton: Skeleton | None) -> tuple[str,
     """
     if skeleton is None:
         return None
-    for names, joints in ((NTU_60, NTU_25), (NTU_120, NTU_25), (NW_UCLA, UCLA_20)):
+    for names, joints in ((NTU_60, NTU_25), (NTU_120, NTU_25), (NW_UCLA, UCLA_20), (HAND_GESTURES_40, HAND_21)):
         if len(names) == num_classes and same_joints(joints, skeleton):
             return names
     return None

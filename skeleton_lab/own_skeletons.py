@@ -44,9 +44,11 @@ MSR_ACTION3D_20 = Skeleton(
 )
 
 # The graphs of PYSKL and MMAction2 by their `layout`. NTU's hand tips hang on the hands there, not on the thumbs;
-# OpenPose's root is the neck.
-_TIPS_ON_HANDS = replace(NTU_25, name="NTU RGB+D (25 joints, hand tips on hands)", edges=tuple(
-    (child, {21: 7, 23: 11}.get(child, parent)) for child, parent in NTU_25.edges))
-_FROM_NECK = replace(OPENPOSE_18, name="OpenPose (18 joints, from the neck)", root=1, edges=(
-    (0, 1), *OPENPOSE_18.edges[1:]))
-PYSKL_LAYOUTS = {"nturgb+d": _TIPS_ON_HANDS, "coco": COCO_17, "openpose": _FROM_NECK, "handmp": HAND_21}
+# OpenPose's root is the neck. The joints are those of the skeletons above, so that they are none of their own.
+PYSKL_LAYOUTS = {
+    "nturgb+d": replace(NTU_25, edges=tuple((child, {21: 7, 23: 11}.get(child, parent))
+                                            for child, parent in NTU_25.edges)),
+    "coco": COCO_17,
+    "openpose": replace(OPENPOSE_18, root=1, edges=((0, 1), *OPENPOSE_18.edges[1:])),
+    "handmp": HAND_21,
+}

@@ -14,4 +14,5 @@ class Graph(SpatialGraph):
         if layout not in PYSKL_LAYOUTS:
             raise UserError(f"graph_args: layout '{layout}' does not exist{suggest(layout, PYSKL_LAYOUTS)}; choose "
                             f"{', '.join(PYSKL_LAYOUTS)}")
-        super().__init__(PYSKL_LAYOUTS[layout])
+        self.skeleton = PYSKL_LAYOUTS[layout]
+        super().__init__(self.skeleton)

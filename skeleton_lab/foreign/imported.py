@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 from torch import nn
 
+from skeleton_lab.class_names import usual_class_names
 from skeleton_lab.errors import UserError
 from skeleton_lab.files import write_text
 from skeleton_lab.foreign.checkpoint_file import Checkpoint
@@ -24,6 +25,7 @@ from skeleton_lab.foreign.network import Misfit, Network, Told
 from skeleton_lab.train.checkpoint import write_torch_file
 from skeleton_lab.train.config import read_config, save_config
 from skeleton_lab.train.trained import ROOT, load_spec
+from skeleton_lab.train.words import Words, skeleton_of
 from skeleton_lab.train.workdir import BEST_WEIGHTS, RECORD
 
 CONVERSION = "model/pyskl.py"  # in the folder of each tree that has one
@@ -183,12 +185,18 @@ def write_work_dir(folder: Path, source: Path, checkpoint: Checkpoint, imported:
         raise UserError(f"{source}: {misfit}; nothing was written") from None
     write_torch_file(folder / BEST_WEIGHTS, weights)
     save_config(config, spec, yaml_path)
-    write_text(folder / RECORD, json.dumps({"tree": str(spec.root), "imported": {
+    write_text(folder / RECORD, json.dumps({"tree": str(spec.root), **_words(config), "imported": {
         "file": source.name, "sha256": hashlib.sha256(source.read_bytes()).hexdigest(), "epoch": checkpoint.epoch,
         "of": "MMAction2" if checkpoint.of_mmaction2 else "PYSKL",
         "on": datetime.now(timezone.utc).isoformat(timespec="seconds")}}, indent=1) + "\n")
     model.load_state_dict(weights)
     return model
+
+
+def _words(config: Any) -> dict[str, Any]:
+    """Return what the joints and classes are called; classes as in the published data set of as many, if there is."""
+    skeleton = skeleton_of(config)
+    return Words(skeleton, usual_class_names(config.model_args["num_class"], skeleton)).recorded()
 
 
 def _as_test(options: dict[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from skeleton_lab.predict.recordings import Take
 from skeleton_lab.predict.staging import Stage, alike
 from skeleton_lab.skeleton_names import same_joints
 from skeleton_lab.train.batches import Request, SeededFetch
+from skeleton_lab.train.loop import averaged, logits_of
 from skeleton_lab.train.trained import Trained
 
 TAKES_AT_ONCE = 64  # on the way to the model; bounds memory and the temporary files
@@ -118,7 +119,7 @@ class Predictor:
                 data, _, _ = fetch.__getitems__(Request((config.seed, 0, number, 0), indices))
                 with torch.inference_mode():
                     output = self.model(data.to(self.device))
-                rows.append((output[0] if isinstance(output, tuple) else output).float().cpu())
+                rows.append(averaged(logits_of(output).float(), len(indices)).cpu())
         return torch.cat(rows).numpy()
 
 

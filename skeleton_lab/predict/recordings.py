@@ -16,6 +16,7 @@ from skeleton_lab.data.formats import layouts
 from skeleton_lab.data.formats.face import Wanted
 from skeleton_lab.data.formats.msg3d_clips import MAX_FRAMES, clip_of_recording
 from skeleton_lab.data.formats.occupied import between_bodies
+from skeleton_lab.data.formats.pose_clips import PoseClip
 from skeleton_lab.data.formats.recording import Made, Recording, is_ntu
 from skeleton_lab.data.formats.registry import open_recordings
 from skeleton_lab.data.formats.small_sets import centred
@@ -92,6 +93,23 @@ class Take:
         """Return (C, T, V, M) float32 as MS-G3D's files hold it; raises as `archive_clip`."""
         raise self._cannot("become a clip of MS-G3D's files (.npy)")
 
+    def pose_clip(self) -> PoseClip:
+        """Return the persons of a recording as annotations hold them; of more than two in space the two seen longest.
+
+        Raises:
+            NothingToSee: there is nobody in it.
+        """
+        frames, confidence = np.array(self.recording.frames)[:self.num_frames], self.recording.confidence
+        seen = (frames != 0).any(axis=(2, 3)).sum(axis=0)  # (M,) frames of each body
+        if not seen.any():
+            raise NothingToSee(f"{self.name}: no frame holds a body; choose another recording")
+        bodies = np.flatnonzero(seen)
+        if frames.shape[3] == 3:
+            bodies = np.sort(bodies[np.argsort(-seen[bodies], kind="stable")[:2]])
+        score = None if confidence is None else _half(confidence[:self.num_frames, bodies].transpose(1, 0, 2))
+        width, height = self.recording.image_size or (0, 0)
+        return PoseClip(_half(frames[:, bodies].transpose(1, 0, 2, 3)), score, (height, width))
+
     def raw_frames(self) -> np.ndarray:
         """Return (T, V, C) float64 as recorded, of one body; raises as `archive_clip`."""
         raise self._cannot("be taken as one body's plain frames, which this run was trained on")
@@ -102,6 +120,12 @@ class Take:
 
     def _cannot(self, what: str) -> UserError:
         return UserError(f"{self.name}: a recording of this kind cannot {what}; see docs/predict.md for what can")
+
+
+def _half(array: np.ndarray) -> np.ndarray:
+    """Return numbers as float16, as annotations have them, where that holds them; else as float32."""
+    half = array.astype(np.float16)
+    return half if np.array_equal(half, array) else array.astype(np.float32)
 
 
 def _finished(clip: np.ndarray, rules: ClipFile, skeleton: Skeleton) -> np.ndarray:

@@ -20,6 +20,7 @@ import numpy as np
 
 from skeleton_lab.data.formats import archive
 from skeleton_lab.data.formats.labels import read_labels, write_labels
+from skeleton_lab.data.formats.pose_clips import PoseClip, write_pose_clips
 from skeleton_lab.errors import UserError
 from skeleton_lab.imports import load_object
 from skeleton_lab.predict.recordings import ClipFile, Take
@@ -32,10 +33,10 @@ _FROM_ARCHIVE = re.compile(r"(train|test)_\d+")  # how clips are named that came
 class Stage(Protocol):
     """One format: from a recording to its clip, and from clips to a data set and the feeder's options for it."""
 
-    def clip(self, take: Take) -> np.ndarray:
+    def clip(self, take: Take) -> Any:
         """Return the clip of a recording; NothingToSee if nobody is in it, UserError if its kind does not fit."""
 
-    def write(self, clips: Sequence[np.ndarray], folder: Path) -> dict[str, Any]:
+    def write(self, clips: Sequence[Any], folder: Path) -> dict[str, Any]:
         """Write clips, all as a data set, into `folder`; return the feeder's options."""
 
 
@@ -91,6 +92,21 @@ class FolderStage:
 
 
 @dataclass(frozen=True)
+class PoseStage:
+    """Clips of poses, persons and frames as many as each has (`pose_clips`)."""
+
+    given: dict[str, Any]
+
+    def clip(self, take: Take) -> PoseClip:
+        return take.pose_clip()
+
+    def write(self, clips: Sequence[PoseClip], folder: Path) -> dict[str, Any]:
+        path = folder / "takes.npz"
+        write_pose_clips(path, clips)
+        return {**self.given, "data_path": str(path), "split": None}
+
+
+@dataclass(frozen=True)
 class StageOptions:
     """What the command line says of the preparation; None: as the run's own data tell, or as is usual.
 
@@ -114,6 +130,9 @@ def stage_for(trained: Trained, options: StageOptions) -> Stage:
         raise UserError("test_feeder_args: normalization=True takes the mean of a whole data set, which single "
                         "recordings have not; predict with a model trained without it")
     data_path = str(given.get("data_path", ""))
+    if "num_clips" in inspect.signature(load_object(config.feeder)).parameters:
+        _refuse("clips of poses", resized=options.resized, from_archive=options.from_archive, twin=options.twin)
+        return PoseStage(given)
     if "names" in inspect.signature(load_object(config.feeder)).parameters:
         _refuse("one body's plain frames", resized=options.resized, from_archive=options.from_archive,
                 twin=options.twin)
@@ -154,9 +173,11 @@ def _clip_file(trained: Trained, given: dict[str, Any], options: StageOptions) -
     return ClipFile(from_archive, options.resized or None, padded, bones="_bone" in data.name)
 
 
-def alike(clips: Sequence[np.ndarray], stage: Stage) -> list[list[int]]:
+def alike(clips: Sequence[Any], stage: Stage) -> list[list[int]]:
     """Return the places of clips that one data set of `stage` can hold together."""
-    def shape(place: int) -> tuple[int, ...]:
+    def shape(place: int) -> tuple[Any, ...]:
+        if isinstance(stage, PoseStage):
+            return clips[place].kind
         return clips[place].shape if isinstance(stage, FileStage) else clips[place].shape[2:]  # others pad over T
 
     return [list(group) for _, group in groupby(sorted(range(len(clips)), key=shape), key=shape)]

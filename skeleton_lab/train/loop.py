@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
@@ -218,6 +219,16 @@ class Timer:
 def logits_of(output: Any) -> Tensor:
     """Return the logits (N, classes) of what a model returns, which may be a tuple that begins with them."""
     return output[0] if isinstance(output, tuple) else output
+
+
+def averaged(logits: Tensor, count: int) -> Tensor:
+    """Return one row (count, classes) for each recording of which several clips were computed, one behind the other:
+    the logarithm of their mean probabilities. Where each has one clip, the logits are returned as they are.
+    """
+    if len(logits) == count:
+        return logits
+    logs = logits.view(count, -1, logits.shape[1]).log_softmax(dim=2)
+    return logs.logsumexp(dim=1) - math.log(logs.shape[1])
 
 
 def check_labels(labels: Tensor, num_classes: int, not_known_ok: bool = False) -> None:

@@ -10,6 +10,7 @@ An uncompressed `.npz`, so that training maps it:
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,23 @@ COLUMNS = ("first row", "persons", "frames", "class", "height", "width")
 SPLIT = "split_"
 _REMEDY = "make it again with dataset_tools/convert_pyskl.py"
 ALL = "all"
+
+
+@dataclass(frozen=True, eq=False)
+class PoseClip:
+    """One clip: keypoint (M, T, V, C) and score (M, T, V) or None, float16 or wider; size: height and width of the
+    picture, (0, 0): not known; label -1: not known.
+    """
+
+    keypoint: np.ndarray
+    score: np.ndarray | None
+    size: tuple[int, int] = (0, 0)
+    label: int = -1
+
+    @property
+    def kind(self) -> tuple[int, int, bool]:
+        """What all clips of a file have in common: joints, coordinates, whether there are scores."""
+        return *self.keypoint.shape[2:], self.score is not None
 
 
 @dataclass(frozen=True)
@@ -112,6 +130,56 @@ def _places(path: Path, split: str | None, count: int, headers: dict) -> np.ndar
     if places.ndim != 1 or places.dtype != np.int64 or not len(places) or not ((places >= 0) & (places < count)).all():
         raise UserError(f"{path}: split '{split}' does not name clips; {_REMEDY}")
     return places
+
+
+def write_pose_clips(path: str | Path, clips: Sequence[PoseClip], names: Sequence[str] = (),
+                     splits: Mapping[str, np.ndarray] | None = None) -> np.ndarray:
+    """Write clips, each looked at and then written; return the table `clips`.
+
+    Args:
+        clips: a sequence that may make each when it is asked for. splits: places of the clips of each split.
+
+    Raises:
+        UserError: they differ in joints, coordinates or scores, or the file cannot be written.
+    """
+    table, dtype = _survey(path, clips)
+    joints, coordinates, scored = clips[0].kind
+    rows = int((table[:, 1] * table[:, 2]).sum())
+    present = np.zeros(rows, bool)
+    with archive.NpzWriter(path) as writer:
+        with writer.member("keypoint", (rows, joints, coordinates), dtype) as sink:
+            for place, clip in enumerate(clips):
+                block = clip.keypoint.reshape(-1, joints, coordinates).astype(dtype)
+                first = table[place, 0]
+                present[first:first + len(block)] = (block != 0).any(axis=(1, 2))
+                sink.append(block)
+        if scored:
+            with writer.member("keypoint_score", (rows, joints), dtype) as sink:
+                for clip in clips:
+                    assert clip.score is not None
+                    sink.append(clip.score.reshape(-1, joints).astype(dtype))
+        for key, array in (("present", present), ("clips", table), ("names", np.array([str(name) for name in names]))):
+            if len(array):
+                writer.write(key, array)
+        for name, places in (splits or {}).items():
+            writer.write(SPLIT + name, places)
+    return table
+
+
+def _survey(path: str | Path, clips: Sequence[PoseClip]) -> tuple[np.ndarray, np.dtype]:
+    """Look at every clip: return the table and the dtype that holds them all."""
+    table = np.zeros((len(clips), len(COLUMNS)), np.int64)
+    dtype: np.dtype = np.dtype(np.float16)
+    row, kind = 0, clips[0].kind
+    for place, clip in enumerate(clips):
+        if clip.kind != kind:
+            raise UserError(f"{path}: not written: clip {place} has (joints, coordinates, scores) {clip.kind}, clip 0 "
+                            f"{kind}; convert them apart")
+        table[place] = row, *clip.keypoint.shape[:2], clip.label, *clip.size
+        row += clip.keypoint.shape[0] * clip.keypoint.shape[1]
+        if any(array is not None and array.dtype != np.float16 for array in (clip.keypoint, clip.score)):
+            dtype = np.dtype(np.float32)
+    return table, dtype
 
 
 def _looks_like(look: Look) -> bool:

@@ -7,13 +7,13 @@ its arrays one at a time is built, so that reading takes little more memory than
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from skeleton_lab.data.formats.pose_clips import PoseClip
 from skeleton_lab.errors import UserError
 from skeleton_lab.pickles import PlainUnpickler, Refused, check_places, load_plain_pickle, plain
 
@@ -22,20 +22,7 @@ MOST_PERSONS = 10  # of compressed skeletons; more are sorted by their scores an
 _REMEDY = "get it again, or make it as docs/models.md says"
 
 
-@dataclass(frozen=True, eq=False)
-class Annotation:
-    """One clip: keypoint (M, T, V, C) and score (M, T, V) or None, as in the file; label -1: not known; size: height
-    and width of the picture, (0, 0): not known.
-    """
-
-    name: str
-    keypoint: np.ndarray
-    score: np.ndarray | None
-    label: int
-    size: tuple[int, int]
-
-
-class Annotations:
+class Annotations(Sequence[PoseClip]):
     """The clips of a file, each built when it is asked for.
 
     splits: places of the clips of each split, in the order of the file. skeletons: folder of the files of Kinetics'
@@ -63,11 +50,10 @@ class Annotations:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def __iter__(self) -> Iterator[Annotation]:
-        return (self[place] for place in range(len(self)))
-
-    def __getitem__(self, place: int) -> Annotation:
+    def __getitem__(self, place: Any) -> Any:
         """Return a clip; UserError if it is damaged."""
+        if not 0 <= place < len(self):
+            raise IndexError(place)
         label = self._built(place, "label")
         keypoint, score = self._built(place, "keypoint"), self._built(place, "keypoint_score")
         if keypoint is None and self._built(place, "raw_file") is not None:
@@ -83,7 +69,7 @@ class Annotations:
                 raise self._damaged(place, "it holds a number that is not finite")
         if label is not None and (not isinstance(label, int | np.integer) or not -1 <= label < 1 << 31):
             raise self._damaged(place, "its label is no class from 0")
-        return Annotation(self.names[place], keypoint, score, -1 if label is None else int(label), self._size(place))
+        return PoseClip(keypoint, score, self._size(place), -1 if label is None else int(label))
 
     def _built(self, place: int, key: str) -> Any:
         try:
