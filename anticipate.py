@@ -25,21 +25,53 @@ from pathlib import Path
 ROOT = next(folder for folder in Path(__file__).resolve().parents if (folder / "skeleton_lab").is_dir())
 sys.path.insert(0, str(ROOT))
 
+from skeleton_lab.command.options import Parser, input_path, read_early
+from skeleton_lab.errors import UserError, run_command
+from skeleton_lab.shares import share_range
+from skeleton_lab.train.workdir import BEST_WEIGHTS
+
+SHARES = tuple(percent / 100 for percent in range(10, 101, 10))
+CLASS_TABLE = "epoch1_test_each_class_acc.csv"
+COLUMNS = ("run", "observed_percent", "top1_percent", "right_clips", "clips")
+
+
+def read_options() -> tuple[argparse.Namespace, list[str]]:
+    """Return the options, and what stands after `--`."""
+    argv = sys.argv[1:]
+    end = argv.index("--") if "--" in argv else len(argv)
+    parser = Parser(
+        __doc__, epilog="Flags for main.py follow after --, for data that moved say:\n    python3 anticipate.py --run "
+                        "RUN --output OUT -- --test-feeder-args data_path=/data/NTU60_CS.npz")
+    parser.add_argument("--run", type=input_path, nargs="+", required=True, metavar="WORK_DIR",
+                        help=f"work directories of trainings: their config.yaml and {BEST_WEIGHTS}; one line each")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the table, the picture "
+                        "and the tests; what it holds of an earlier measurement is replaced")
+    parser.add_argument("--shares", type=share, nargs="+", default=SHARES, metavar="SHARE",
+                        help="shares of each clip to test on, in (0, 1] (default: 0.1 0.2 ... 1)")
+    options = parser.parse_args(argv[:end])
+    options.shares = tuple(sorted(set(options.shares)))
+    return options, argv[end + 1:]
+
+
+def share(word: str) -> float:
+    """Read a number in (0, 1]."""
+    try:
+        return share_range(float(word))[0]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a number in (0, 1], not {word}") from None
+
+
+if __name__ == "__main__":
+    OPTIONS = read_early(read_options)  # before the libraries load, which takes seconds
+
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from skeleton_lab.children import run_child
-from skeleton_lab.errors import UserError, run_command
 from skeleton_lab.files import replacing, write_text
-from skeleton_lab.shares import share_range
 from skeleton_lab.train.trained import find_tree
-from skeleton_lab.train.workdir import BEST_WEIGHTS
-
-SHARES = tuple(percent / 100 for percent in range(10, 101, 10))
-CLASS_TABLE = "epoch1_test_each_class_acc.csv"
-COLUMNS = ("run", "observed_percent", "top1_percent", "right_clips", "clips")
 
 
 @dataclass(frozen=True)
@@ -64,8 +96,7 @@ class Curve:
         return float((heights[1:] + heights[:-1]) @ widths / 2 / widths.sum()) if len(widths) else float(heights[0])
 
 
-def main() -> None:
-    options, flags = read_options()
+def main(options: argparse.Namespace, flags: Sequence[str]) -> None:
     names = short_names(options.run)
     trees = [open_run(run) for run in options.run]  # before the first test takes its time
     curves = []
@@ -82,33 +113,6 @@ def main() -> None:
             draw(options.output / "curves.png", curves)
     print_table(curves)
     print(f"wrote {options.output / 'curves.csv'} and {options.output / 'curves.png'}")
-
-
-def read_options() -> tuple[argparse.Namespace, list[str]]:
-    """Return the options, and what stands after `--`."""
-    argv = sys.argv[1:]
-    end = argv.index("--") if "--" in argv else len(argv)
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="Flags for main.py follow after --, for data that moved say:\n    python3 anticipate.py --run RUN "
-               "--output OUT -- --test-feeder-args data_path=/data/NTU60_CS.npz")
-    parser.add_argument("--run", type=Path, nargs="+", required=True, metavar="WORK_DIR",
-                        help=f"work directories of trainings: their config.yaml and {BEST_WEIGHTS}; one line each")
-    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the table, the picture "
-                        "and the tests; what it holds of an earlier measurement is replaced")
-    parser.add_argument("--shares", type=share, nargs="+", default=SHARES, metavar="SHARE",
-                        help="shares of each clip to test on, in (0, 1] (default: 0.1 0.2 ... 1)")
-    options = parser.parse_args(argv[:end])
-    options.shares = tuple(sorted(set(options.shares)))
-    return options, argv[end + 1:]
-
-
-def share(word: str) -> float:
-    """Read a number in (0, 1]."""
-    try:
-        return share_range(float(word))[0]
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected a number in (0, 1], not {word}") from None
 
 
 def short_names(runs: Sequence[Path]) -> list[str]:
@@ -196,4 +200,4 @@ def print_table(curves: Sequence[Curve]) -> None:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, *OPTIONS)

@@ -19,16 +19,9 @@ from typing import Any
 
 sys.path.insert(0, str(next(p for p in Path(__file__).resolve().parents if (p / "skeleton_lab").is_dir())))
 
-import torch
-from tqdm import tqdm
-
-from skeleton_lab.bench import tables
-from skeleton_lab.bench.processes import is_here, run_job
 from skeleton_lab.bench.recipes import RECIPES, Recipe
-from skeleton_lab.bench.verdict import Settings, assess
+from skeleton_lab.command.options import Parser, read_early
 from skeleton_lab.errors import UserError, run_command
-from skeleton_lab.files import write_text
-from skeleton_lab.train.device import choose_device
 from skeleton_lab.train.flags import device_index, positive
 
 CPU_STEPS, GPU_STEPS = 3, 20
@@ -36,7 +29,7 @@ CPU_BUDGET_GB = 8.0
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     add = parser.add_argument
     add("--model", "--models", nargs="+", choices=(*RECIPES, "all"), default=["all"], metavar="MODEL",
         help=f"any of {', '.join(RECIPES)} (default: all that are here)")
@@ -65,6 +58,19 @@ def gigabytes(text: str) -> float:
     if not 0 < number < float("inf"):
         raise ValueError(f"expected a number above 0, not '{text}'")
     return number
+
+
+if __name__ == "__main__":
+    OPTIONS = read_early(parse)  # before the libraries load, which takes seconds
+
+import torch
+from tqdm import tqdm
+
+from skeleton_lab.bench import tables
+from skeleton_lab.bench.processes import is_here, run_job
+from skeleton_lab.bench.verdict import Settings, assess
+from skeleton_lab.files import write_text
+from skeleton_lab.train.device import choose_device
 
 
 def choose_recipes(names: list[str]) -> list[Recipe]:
@@ -103,8 +109,7 @@ def report(rows: list[dict[str, Any]], settings: Settings) -> None:
               sep="\n")
 
 
-def main() -> int:
-    arguments = parse()
+def main(arguments: argparse.Namespace) -> int:
     recipes, settings = choose_recipes(arguments.model), settings_of(arguments)
     rows = []
     with tqdm(recipes, unit=" models", leave=False, disable=None) as progress:
@@ -121,4 +126,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, OPTIONS)

@@ -11,6 +11,7 @@ says so, where PyTorch is missing or broken. It is not a benchmark (see benchmar
 from __future__ import annotations
 
 import argparse
+import difflib
 import json
 import os
 import platform
@@ -256,12 +257,22 @@ def _gib(size_bytes: int | None) -> str:
     return "unknown" if size_bytes is None else f"{size_bytes / 2**30:.1f} GiB"
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def read_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
+                                     allow_abbrev=False)
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument("--require", action="store_true", help="exit with status 1 unless a GPU works")
     parser.add_argument("--probe", action="store_true", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
+    options, unknown = parser.parse_known_args()
+    if unknown:
+        nearest = difflib.get_close_matches(unknown[0].partition("=")[0], ("--json", "--require", "--help"), n=1)
+        suggestion = f"; did you mean '{nearest[0]}'?" if nearest else ""
+        parser.exit(2, f"check_gpu.py: error: unknown option {unknown[0]}{suggestion}\n")
+    return options
+
+
+def main() -> int:
+    arguments = read_options()
     if arguments.probe:
         answer_probe()
         return 0
@@ -275,5 +286,24 @@ def main() -> int:
     return 1 if arguments.require and advice is not None else 0
 
 
+def run() -> int:
+    """Return the exit status of `main`, which is 0 only if all of the report was taken."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.reconfigure(errors="backslashreplace")  # a terminal may not know a letter
+    try:
+        status = main()
+        if sys.stdout is None:
+            return 2
+        sys.stdout.flush()
+        return status
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        if isinstance(error, BrokenPipeError):
+            return 141  # as shells report it where the reader went away
+        print(f"error: standard output: cannot write to it ({error.strerror})", file=sys.stderr)
+        return 2
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run())

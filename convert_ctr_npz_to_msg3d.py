@@ -22,6 +22,36 @@ from pathlib import Path
 ROOT = next(folder for folder in Path(__file__).resolve().parents if (folder / "skeleton_lab").is_dir())
 sys.path.insert(0, str(ROOT))
 
+from skeleton_lab.command.options import Parser, input_path, read_early
+from skeleton_lab.errors import UserError, run_command
+
+DEFAULT_FOLDER = ROOT / "MS-G3D" / "data" / "ntu"
+
+
+def read_options() -> argparse.Namespace:
+    parser = Parser(__doc__)
+    parser.add_argument("--input", type=input_path, default=DEFAULT_FOLDER / "NTU60_CS.npz", metavar="FILE",
+                        help="archive with x_train and y_train, x_test and y_test, or one of both; clips (N, T, 150) "
+                             "or (N, C, T, V, M) (default: %(default)s)")
+    parser.add_argument("--output", type=Path, default=DEFAULT_FOLDER / "xsub", metavar="FOLDER",
+                        help="where the files go (default: %(default)s)")
+    parser.add_argument("--frames", type=int, metavar="T",
+                        help="resize the valid frames of each clip to T, linearly as CTR-GCN's feeder does, instead of "
+                             "keeping them and their padding: a fraction of the time and memory, for small machines "
+                             "and first tries; published accuracies are for 300 unresized frames")
+    parser.add_argument("--no-pre-normalize", dest="pre_normalize", action="store_false",
+                        help="copy the clips as they are, without padding, centring and rotation")
+    parser.add_argument("--bone", action="store_true", help="also write the bone files")
+    parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
+    options = parser.parse_args()
+    if options.frames is not None and options.frames < 1:
+        parser.error(f"argument --frames: {options.frames} is no number of frames")
+    return options
+
+
+if __name__ == "__main__":
+    OPTIONS = read_early(read_options)  # before the libraries load, which takes seconds
+
 import numpy as np
 from tqdm import tqdm
 
@@ -30,10 +60,8 @@ from skeleton_lab.data.formats.about import read_about, write_beside
 from skeleton_lab.data.formats.labels import read_labels, write_labels
 from skeleton_lab.data.prepare.bones import joints_to_bones, write_bone
 from skeleton_lab.data.prepare.prenormalize import pre_normalize
-from skeleton_lab.errors import UserError, run_command
 from skeleton_lab.skeletons import NTU_25
 
-DEFAULT_FOLDER = ROOT / "MS-G3D" / "data" / "ntu"
 PARTS = {"train": "train", "test": "val"}  # the archive's splits -> MS-G3D's names
 LABEL, JOINT, BONE = "label.pkl", "data_joint.npy", "data_bone.npy"
 ROUNDING = 1e-5  # what another numpy or processor may change, in metres
@@ -129,27 +157,6 @@ class Part:
         return np.allclose(found[:clips], expected[:clips], rtol=0, atol=ROUNDING)
 
 
-def read_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--input", type=Path, default=DEFAULT_FOLDER / "NTU60_CS.npz", metavar="FILE",
-                        help="archive with x_train and y_train, x_test and y_test, or one of both; clips (N, T, 150) "
-                             "or (N, C, T, V, M) (default: %(default)s)")
-    parser.add_argument("--output", type=Path, default=DEFAULT_FOLDER / "xsub", metavar="FOLDER",
-                        help="where the files go (default: %(default)s)")
-    parser.add_argument("--frames", type=int, metavar="T",
-                        help="resize the valid frames of each clip to T, linearly as CTR-GCN's feeder does, instead of "
-                             "keeping them and their padding: a fraction of the time and memory, for small machines "
-                             "and first tries; published accuracies are for 300 unresized frames")
-    parser.add_argument("--no-pre-normalize", dest="pre_normalize", action="store_false",
-                        help="copy the clips as they are, without padding, centring and rotation")
-    parser.add_argument("--bone", action="store_true", help="also write the bone files")
-    parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
-    options = parser.parse_args()
-    if options.frames is not None and options.frames < 1:
-        parser.error(f"argument --frames: {options.frames} is no number of frames")
-    return options
-
-
 def open_part(options: argparse.Namespace, split: str) -> Part:
     """Recognise one split of the archive and read its labels."""
     source = layouts.read_header(options.input, split)
@@ -158,8 +165,7 @@ def open_part(options: argparse.Namespace, split: str) -> Part:
     return Part(source, layouts.read_labels(source), options.output, options.pre_normalize, options.frames)
 
 
-def main() -> None:
-    options = read_options()
+def main(options: argparse.Namespace) -> None:
     parts = [open_part(options, split) for split in layouts.splits_of(options.input)]
     about = read_about(options.input).without_clips()
     kinds = [JOINT, LABEL, BONE] if options.bone else [JOINT, LABEL]
@@ -179,4 +185,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, OPTIONS)

@@ -25,16 +25,31 @@ from pathlib import Path
 
 sys.path.insert(0, str(next(p for p in Path(__file__).resolve().parents if (p / "skeleton_lab").is_dir())))
 
+from skeleton_lab.command.options import Parser, input_path, read_early
+from skeleton_lab.errors import UserError, run_command
+
+
+def read_options() -> argparse.Namespace:
+    parser = Parser(__doc__)
+    parser.add_argument("--input", type=input_path, required=True, metavar="NPZ",
+                        help="archive with x_train and y_train, x_test and y_test, or one of the two")
+    parser.add_argument("--output", type=Path, metavar="NPZ",
+                        help="archive to write (default: <input name>_ctrgcn.npz beside the input)")
+    parser.add_argument("--overwrite", action="store_true", help="replace an output that holds something else")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    OPTIONS = read_early(read_options)  # before the libraries load, which takes seconds
+
 import numpy as np
 
 from skeleton_lab.data.formats import layouts
 from skeleton_lab.data.prepare import conversion
-from skeleton_lab.errors import UserError, run_command
 from skeleton_lab.files import size_text
 
 
-def main() -> None:
-    options = read_options()
+def main(options: argparse.Namespace) -> None:
     source, output = options.input, options.output or options.input.with_name(f"{options.input.stem}_ctrgcn.npz")
     headers = conversion.open_splits(source)
     converted = all(conversion.is_converted(header) for header in headers)
@@ -63,16 +78,6 @@ def main() -> None:
     print(f"wrote {output} ({size_text(output.stat().st_size)})")
 
 
-def read_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--input", type=Path, required=True, metavar="NPZ",
-                        help="archive with x_train and y_train, x_test and y_test, or one of the two")
-    parser.add_argument("--output", type=Path, metavar="NPZ",
-                        help="archive to write (default: <input name>_ctrgcn.npz beside the input)")
-    parser.add_argument("--overwrite", action="store_true", help="replace an output that holds something else")
-    return parser.parse_args()
-
-
 def link(source: Path, output: Path) -> bool:
     """Give `source` the further name `output`; return False where the file systems do not allow it."""
     with suppress(OSError):
@@ -92,4 +97,4 @@ def report(headers: list[layouts.SplitHeader], labels: list[np.ndarray], empty_c
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, OPTIONS)

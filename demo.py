@@ -22,6 +22,7 @@ ROOT = next(p for p in Path(__file__).resolve().parents if (p / "skeleton_lab").
 sys.path.insert(0, str(ROOT))
 
 from skeleton_lab.children import child
+from skeleton_lab.command.options import Parser
 from skeleton_lab.errors import UserError, run_command
 
 TREE = ROOT / "CTR-GCN"
@@ -57,7 +58,7 @@ def main() -> int:
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument("--output", type=Path, default=ROOT / "demo", metavar="DIR",
                         help="folder for everything; one that holds something is left as it is (default: demo)")
     parser.add_argument("--train-clips", type=int, default=400, help="clips to train on (default: 400)")

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import csv
 import io
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,11 +22,52 @@ from pathlib import Path
 ROOT = next(p for p in Path(__file__).resolve().parents if (p / "skeleton_lab").is_dir())
 sys.path.insert(0, str(ROOT))
 
+from skeleton_lab.command.options import Parser, read_early
+from skeleton_lab.errors import UserError, run_command
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = Parser(__doc__)
+    parser.add_argument("--scores", nargs="+", required=True, metavar="PATH",
+                        help="score files (.pkl), or work directories that hold epoch1_test_score.pkl")
+    parser.add_argument("--labels", metavar="SOURCE", help="an NTU archive (.npz), a label pickle of MS-G3D or "
+                        "NW-UCLA, a predictions.csv or its work directory, or the word names (default: the "
+                        "first work directory of --scores that has a predictions.csv)")
+    chosen = parser.add_mutually_exclusive_group()
+    chosen.add_argument("--weights", nargs="+", type=float, metavar="W",
+                        help="one for each stream (default: all alike)")
+    chosen.add_argument("--search", action="store_true",
+                        help="search the weights on a random half of each class, report the accuracy on the other")
+    chosen.add_argument("--search-scores", nargs="+", metavar="PATH",
+                        help="search the weights on these, the same streams on other data, a validation split for "
+                             "instance; report the accuracy on all of --scores")
+    parser.add_argument("--search-labels", metavar="SOURCE", help="labels of --search-scores, as --labels")
+    parser.add_argument("--seed", type=int, default=1, help="of the random half (default: %(default)s)")
+    parser.add_argument("--gains", type=Path, metavar="CSV",
+                        help="write the recall of each class, of the best stream and of the ensemble")
+    parser.add_argument("--output", type=Path, metavar="PKL", help="write the fused scores of the reported samples")
+    args = parser.parse_args()
+    if args.weights and len(args.weights) != len(args.scores):
+        raise UserError(f"--weights: {len(args.weights)} weights for {len(args.scores)} streams; give one for each")
+    if args.weights and not (all(map(math.isfinite, args.weights)) and any(args.weights)):
+        raise UserError(f"--weights {' '.join(map(str, args.weights))}: expected finite numbers, not all of them 0")
+    if args.search_scores and len(args.search_scores) != len(args.scores):
+        raise UserError(f"--search-scores: {len(args.search_scores)} for {len(args.scores)} streams; give one for "
+                        "each, in the order of --scores")
+    if args.search_labels and not args.search_scores:
+        raise UserError("--search-labels is for --search-scores; leave it out")
+    if args.seed < 0:
+        raise UserError(f"--seed {args.seed}: expected 0 or more")
+    return args
+
+
+if __name__ == "__main__":
+    OPTIONS = read_early(parse_arguments)  # before the libraries load, which takes seconds
+
 import numpy as np
 from numpy.typing import NDArray
 
-from skeleton_lab.data.feeders.truth import LABEL_SOURCES, read_truth
-from skeleton_lab.errors import UserError, run_command
+from skeleton_lab.data.feeders.truth import read_truth
 from skeleton_lab.files import write_text
 from skeleton_lab.metrics import NOT_KNOWN, top_k_accuracy
 from skeleton_lab.pickles import dump_plain_pickle
@@ -33,8 +75,7 @@ from skeleton_lab.streams.fuse import Stream, align, fuse, read_stream, truth_of
 from skeleton_lab.streams.search import best_of, class_gains, sample_losses, search_weights, split_in_halves, take
 
 
-def main() -> None:
-    args = parse_arguments()
+def main(args: argparse.Namespace) -> None:
     streams = read_streams(args.scores)
     truth = truth_of(streams, read_truth(args.labels, args.scores, streams[0].names))
     known = np.flatnonzero(truth != NOT_KNOWN)
@@ -58,40 +99,6 @@ def main() -> None:
     if args.output:
         dump_plain_pickle(args.output, dict(zip(streams[0].names, fused, strict=True)))
         print(f"{args.output}: fused scores of {len(truth)} samples")
-
-
-def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scores", nargs="+", required=True, metavar="PATH",
-                        help="score files (.pkl), or work directories that hold epoch1_test_score.pkl")
-    parser.add_argument("--labels", metavar="SOURCE", help=f"{LABEL_SOURCES} (default: the first work directory of "
-                        "--scores that has a predictions.csv)")
-    chosen = parser.add_mutually_exclusive_group()
-    chosen.add_argument("--weights", nargs="+", type=float, metavar="W",
-                        help="one for each stream (default: all alike)")
-    chosen.add_argument("--search", action="store_true",
-                        help="search the weights on a random half of each class, report the accuracy on the other")
-    chosen.add_argument("--search-scores", nargs="+", metavar="PATH",
-                        help="search the weights on these, the same streams on other data, a validation split for "
-                             "instance; report the accuracy on all of --scores")
-    parser.add_argument("--search-labels", metavar="SOURCE", help="labels of --search-scores, as --labels")
-    parser.add_argument("--seed", type=int, default=1, help="of the random half (default: %(default)s)")
-    parser.add_argument("--gains", type=Path, metavar="CSV",
-                        help="write the recall of each class, of the best stream and of the ensemble")
-    parser.add_argument("--output", type=Path, metavar="PKL", help="write the fused scores of the reported samples")
-    args = parser.parse_args()
-    if args.weights and len(args.weights) != len(args.scores):
-        raise UserError(f"--weights: {len(args.weights)} weights for {len(args.scores)} streams; give one for each")
-    if args.weights and not (np.isfinite(args.weights).all() and any(args.weights)):
-        raise UserError(f"--weights {' '.join(map(str, args.weights))}: expected finite numbers, not all of them 0")
-    if args.search_scores and len(args.search_scores) != len(args.scores):
-        raise UserError(f"--search-scores: {len(args.search_scores)} for {len(args.scores)} streams; give one for "
-                        "each, in the order of --scores")
-    if args.search_labels and not args.search_scores:
-        raise UserError("--search-labels is for --search-scores; leave it out")
-    if args.seed < 0:
-        raise UserError(f"--seed {args.seed}: expected 0 or more")
-    return args
 
 
 def read_streams(paths: Sequence[str]) -> list[Stream]:
@@ -161,4 +168,4 @@ def write_gains(path: Path, streams: list[Stream], fused: NDArray[np.float32], t
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, OPTIONS)

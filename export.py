@@ -19,18 +19,37 @@ from pathlib import Path
 ROOT = next(folder for folder in Path(__file__).resolve().parents if (folder / "skeleton_lab").is_dir())
 sys.path.insert(0, str(ROOT))
 
+from skeleton_lab.command.options import Parser, read_early
 from skeleton_lab.errors import UserError, run_command
+from skeleton_lab.train.which import add_options
+
+
+def read_options() -> argparse.Namespace:
+    parser = Parser(__doc__)
+    add_options(parser)
+    parser.add_argument("--format", required=True, choices=("onnx", "torch_export", "pyskl"), help="the kind of file")
+    parser.add_argument("--output", required=True, type=Path, metavar="FILE", help="the file to write")
+    parser.add_argument("--frames", type=int, metavar="T", help="frames of the clips to trace and check with (default: "
+                        "as the run's test clips, else 64)")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    OPTIONS = read_early(read_options)  # before the libraries load, which takes seconds
+
 from skeleton_lab.export.export import TOLERANCE, example_for, export
 from skeleton_lab.export.formats import LEAST_FRAMES, ONNX, TORCH_EXPORT, require
 from skeleton_lab.files import size_text
 from skeleton_lab.foreign.exported import PYSKL, write_checkpoint
-from skeleton_lab.train.trained import add_options, open_chosen
+from skeleton_lab.train.trained import open_chosen
 
 OTHER = {ONNX: "onnxruntime", TORCH_EXPORT: "torch.export.load"}
 
 
-def main() -> None:
-    options = read_options()
+def main(options: argparse.Namespace) -> None:
+    if options.frames is not None and options.frames < LEAST_FRAMES:
+        raise UserError(f"--frames {options.frames}: is too few; give {LEAST_FRAMES} or more")
     if options.format != PYSKL:
         require(options.format)
     if options.output.exists() and not options.overwrite:
@@ -55,19 +74,5 @@ def main() -> None:
     print(f"within {TOLERANCE:g} of the largest logit, or of 1")
 
 
-def read_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_options(parser)
-    parser.add_argument("--format", required=True, choices=(ONNX, TORCH_EXPORT, PYSKL), help="the kind of file")
-    parser.add_argument("--output", required=True, type=Path, metavar="FILE", help="the file to write")
-    parser.add_argument("--frames", type=int, metavar="T", help="frames of the clips to trace and check with (default: "
-                        "as the run's test clips, else 64)")
-    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
-    options = parser.parse_args()
-    if options.frames is not None and options.frames < LEAST_FRAMES:
-        parser.error(f"argument --frames: {options.frames} is too few; give {LEAST_FRAMES} or more")
-    return options
-
-
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, OPTIONS)

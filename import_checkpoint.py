@@ -19,14 +19,28 @@ from pathlib import Path
 ROOT = next(folder for folder in Path(__file__).resolve().parents if (folder / "skeleton_lab").is_dir())
 sys.path.insert(0, str(ROOT))
 
+from skeleton_lab.command.options import Parser, input_path, read_early
 from skeleton_lab.errors import UserError, run_command
+
+
+def read_options() -> argparse.Namespace:
+    parser = Parser(__doc__)
+    parser.add_argument("--input", required=True, type=input_path, metavar="FILE", help="the checkpoint, .pth")
+    parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="work directory to make")
+    parser.add_argument("--config", type=input_path, metavar="FILE", help="their config of it, .py: read, not run "
+                        "(default: the one that the checkpoint carries, if any)")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    OPTIONS = read_early(read_options)  # before the libraries load, which takes seconds
+
 from skeleton_lab.foreign.checkpoint_file import read_checkpoint
 from skeleton_lab.foreign.config_file import parse_config, read_config
 from skeleton_lab.foreign.imported import data_of, recognised, told_by, write_work_dir
 
 
-def main() -> None:
-    options = read_options()
+def main(options: argparse.Namespace) -> None:
     if options.output.exists() and (not options.output.is_dir() or any(options.output.iterdir())):
         raise UserError(f"{options.output}: exists; choose another --output")
     checkpoint = read_checkpoint(options.input)
@@ -54,14 +68,5 @@ def own_config(text: str, source: Path) -> dict:
         return {}
 
 
-def read_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--input", required=True, type=Path, metavar="FILE", help="the checkpoint, .pth")
-    parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="work directory to make")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="their config of it, .py: read, not run (default: "
-                        "the one that the checkpoint carries, if any)")
-    return parser.parse_args()
-
-
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, OPTIONS)

@@ -20,65 +20,22 @@ from pathlib import Path
 ROOT = next(folder for folder in Path(__file__).resolve().parents if (folder / "skeleton_lab").is_dir())
 sys.path.insert(0, str(ROOT))
 
-from skeleton_lab.class_names import BY_DATA_SET, filled, read_class_names
-from skeleton_lab.data.formats.face import Wanted
-from skeleton_lab.data.formats.registry import KINDS, files_of
-from skeleton_lab.data.generate.synthetic_actions import CLASS_NAMES as SYNTHETIC
+from skeleton_lab.command.options import Parser, input_path, read_early
 from skeleton_lab.errors import UserError, run_command
-from skeleton_lab.files import replacing
-from skeleton_lab.imports import load_object
-from skeleton_lab.predict import results
-from skeleton_lab.predict.predictor import Prediction, Predictor, cut
-from skeleton_lab.predict.recordings import Take, open_takes
-from skeleton_lab.predict.staging import StageOptions, stage_for
-from skeleton_lab.skeletons import Skeleton
-from skeleton_lab.train.trained import add_options, open_chosen, pick_device
-
-GIF_FRAMES = 60
-CLASS_NAMES = {**BY_DATA_SET, "synthetic": SYNTHETIC}
-
-
-def main() -> None:
-    options = read_options()
-    trained = open_chosen(options)
-    stage = stage_for(trained, StageOptions(options.twin, options.frames, options.from_archive))
-    wanted = Wanted(options.split, options.index, read_skeleton(options.skeleton), trained.skeleton,
-                    long=bool(options.window_frames))
-    takes = [take for path in options.paths for file in files_of(path) for take in open_takes(file, wanted)]
-    if options.gif and len(takes) != 1:
-        raise UserError(f"--gif: draws one recording, and {len(takes)} are given; give one, or choose with --index")
-    predictor = Predictor(trained, stage, pick_device(options.device), options.batch_size)
-    if options.window_frames:
-        groups = [predictor.predict(cut(take, options.window_frames, options.stride_frames), empty_ok=True)
-                  for take in takes]
-    else:
-        groups = [[prediction] for prediction in predictor.predict(takes)]
-    every = [prediction for group in groups for prediction in group]
-    num_classes = next((len(found.logits) for found in every if found.logits is not None), trained.num_classes)
-    names = read_class_names(options.class_names, num_classes, CLASS_NAMES) if options.class_names \
-        else filled(trained.class_names, num_classes)
-    wording = results.Wording(names, min(options.top_k, num_classes), options.fps)
-    if options.gif:
-        draw(options.gif, takes[0], groups[0], wording)
-    if options.json:
-        print(json.dumps(results.as_json(every, wording), indent=1))
-    elif options.window_frames:
-        for take, group in zip(takes, groups, strict=True):
-            print("\n".join([take.name, *results.span_table(group, wording)]))
-    else:
-        print("\n".join(results.lines(every, wording)))
+from skeleton_lab.train.which import add_options
 
 
 def read_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("paths", type=Path, nargs="+", metavar="FILE", help=f"{KINDS}; a folder: all of them in it")
+    parser = Parser(__doc__)
+    parser.add_argument("paths", type=input_path, nargs="+", metavar="FILE", help="recordings and archives, of any "
+                        "format that is read here; a folder: all of them in it")
     add_options(parser)
     parser.add_argument("--split", help="which part of an .npz: train or test (default: test, or the only one)")
     parser.add_argument("--index", type=indices, metavar="N,N-N",
                         help="which clips of an .npz or .npy, from 0, such as 3 or 0-49,60 (default: all)")
     parser.add_argument("--top-k", type=positive, default=3, metavar="K", help="labels to show (default: %(default)s)")
-    parser.add_argument("--class-names", metavar="NAMES", help=f"{', '.join(CLASS_NAMES)}, or a text file with one "
-                        "name a line (default: as the run recorded)")
+    parser.add_argument("--class-names", metavar="NAMES", help="ntu60, ntu120, nw-ucla, utd-mhad, msr-action3d, "
+                        "synthetic, or a text file with one name a line (default: as the run recorded)")
     parser.add_argument("--json", action="store_true", help="print JSON, logits included, instead of text")
     parser.add_argument("--gif", type=Path, metavar="FILE", help="draw the one recording given, with its label")
     parser.add_argument("--window-frames", type=positive, metavar="W", help="predict windows of a long recording, each "
@@ -138,6 +95,56 @@ def indices(word: str) -> tuple[int, ...]:
     return tuple(chosen)
 
 
+if __name__ == "__main__":
+    OPTIONS = read_early(read_options)  # before the libraries load, which takes seconds
+
+from skeleton_lab.class_names import BY_DATA_SET, filled, read_class_names
+from skeleton_lab.data.formats.face import Wanted
+from skeleton_lab.data.formats.registry import files_of
+from skeleton_lab.data.generate.synthetic_actions import CLASS_NAMES as SYNTHETIC
+from skeleton_lab.files import replacing
+from skeleton_lab.imports import load_object
+from skeleton_lab.predict import results
+from skeleton_lab.predict.predictor import Prediction, Predictor, cut
+from skeleton_lab.predict.recordings import Take, open_takes
+from skeleton_lab.predict.staging import StageOptions, stage_for
+from skeleton_lab.skeletons import Skeleton
+from skeleton_lab.train.trained import open_chosen, pick_device
+
+GIF_FRAMES = 60
+CLASS_NAMES = {**BY_DATA_SET, "synthetic": SYNTHETIC}
+
+
+def main(options: argparse.Namespace) -> None:
+    trained = open_chosen(options)
+    stage = stage_for(trained, StageOptions(options.twin, options.frames, options.from_archive))
+    wanted = Wanted(options.split, options.index, read_skeleton(options.skeleton), trained.skeleton,
+                    long=bool(options.window_frames))
+    takes = [take for path in options.paths for file in files_of(path) for take in open_takes(file, wanted)]
+    if options.gif and len(takes) != 1:
+        raise UserError(f"--gif: draws one recording, and {len(takes)} are given; give one, or choose with --index")
+    predictor = Predictor(trained, stage, pick_device(options.device), options.batch_size)
+    if options.window_frames:
+        groups = [predictor.predict(cut(take, options.window_frames, options.stride_frames), empty_ok=True)
+                  for take in takes]
+    else:
+        groups = [[prediction] for prediction in predictor.predict(takes)]
+    every = [prediction for group in groups for prediction in group]
+    num_classes = next((len(found.logits) for found in every if found.logits is not None), trained.num_classes)
+    names = read_class_names(options.class_names, num_classes, CLASS_NAMES) if options.class_names \
+        else filled(trained.class_names, num_classes)
+    wording = results.Wording(names, min(options.top_k, num_classes), options.fps)
+    if options.gif:
+        draw(options.gif, takes[0], groups[0], wording)
+    if options.json:
+        print(json.dumps(results.as_json(every, wording), indent=1))
+    elif options.window_frames:
+        for take, group in zip(takes, groups, strict=True):
+            print("\n".join([take.name, *results.span_table(group, wording)]))
+    else:
+        print("\n".join(results.lines(every, wording)))
+
+
 def read_skeleton(dotted: str | None) -> Skeleton | None:
     skeleton = load_object(dotted) if dotted else None
     if skeleton is not None and not isinstance(skeleton, Skeleton):
@@ -157,4 +164,4 @@ def draw(path: Path, take: Take, predictions: list[Prediction], wording: results
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, OPTIONS)

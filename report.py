@@ -18,9 +18,27 @@ from typing import Any
 ROOT = next(p for p in Path(__file__).resolve().parents if (p / "skeleton_lab").is_dir())
 sys.path.insert(0, str(ROOT))
 
+from skeleton_lab.command.options import Parser, input_path, read_early
+from skeleton_lab.errors import UserError, run_command
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = Parser(__doc__)
+    parser.add_argument("work_dir", type=input_path, help="work directory of a training or a test")
+    parser.add_argument("--class-names", metavar="NAMES", help="ntu60, ntu120, nw-ucla, utd-mhad, msr-action3d, "
+                        "synthetic, or a text file with one name a line (default: as the run recorded)")
+    parser.add_argument("--tree", type=Path, metavar="DIR", help="folder of the model's main.py (default: the one in "
+                        "this checkout that has the config's model)")
+    parser.add_argument("--clips", action=argparse.BooleanOptionalAction, default=True,
+                        help="show the clips that were confused, from the test data (default: yes, where it is found)")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    OPTIONS = read_early(parse_arguments)  # before the libraries load, which takes seconds
+
 from skeleton_lab.class_names import BY_DATA_SET, read_class_names
 from skeleton_lab.data.generate.synthetic_actions import CLASS_NAMES as SYNTHETIC
-from skeleton_lab.errors import UserError, run_command
 from skeleton_lab.imports import construct
 from skeleton_lab.report.results import Run, read_run
 from skeleton_lab.report.run_report import write_report
@@ -30,25 +48,12 @@ from skeleton_lab.train.trained import find_tree, load_spec
 CLASS_NAMES = {**BY_DATA_SET, "synthetic": SYNTHETIC}
 
 
-def main() -> None:
-    args = parse_arguments()
+def main(args: argparse.Namespace) -> None:
     run = read_run(args.work_dir.resolve())
     classes = 0 if run.counts is None else len(run.counts)
     names = read_class_names(args.class_names, classes, CLASS_NAMES) if args.class_names else None
     defaults, feeder, reason = open_tree(run, args.tree, args.clips)
     print(write_report(run.path, defaults, feeder, names, reason))
-
-
-def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("work_dir", type=Path, help="work directory of a training or a test")
-    parser.add_argument("--class-names", metavar="NAMES", help=f"{', '.join(CLASS_NAMES)}, or a text file with one "
-                        "name a line (default: as the run recorded)")
-    parser.add_argument("--tree", type=Path, metavar="DIR", help="folder of the model's main.py (default: the one in "
-                        "this checkout that has the config's model)")
-    parser.add_argument("--clips", action=argparse.BooleanOptionalAction, default=True,
-                        help="show the clips that were confused, from the test data (default: yes, where it is found)")
-    return parser.parse_args()
 
 
 def open_tree(run: Run, tree: Path | None, clips: bool) -> tuple[dict[str, Any], Any, str]:
@@ -69,4 +74,4 @@ def open_tree(run: Run, tree: Path | None, clips: bool) -> tuple[dict[str, Any],
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, OPTIONS)

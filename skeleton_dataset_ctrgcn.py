@@ -19,6 +19,27 @@ from typing import Any
 ROOT = next(p for p in Path(__file__).resolve().parents if (p / "skeleton_lab").is_dir())
 sys.path.insert(0, str(ROOT))
 
+from skeleton_lab.command.options import Parser, input_path, read_early
+from skeleton_lab.errors import run_command
+from skeleton_lab.train.flags import natural, positive
+
+
+def read_options() -> argparse.Namespace:
+    parser = Parser(__doc__)
+    parser.add_argument("--input", "--npz-path", dest="npz_path", type=input_path, metavar="NPZ",
+                        default=ROOT / "CTR-GCN/data/ntu/NTU60_CS_ctrgcn.npz",
+                        help="archive in either layout (default: %(default)s)")
+    parser.add_argument("--split", choices=("train", "test"), default="train", help="default: %(default)s")
+    parser.add_argument("--one-person", action="store_true", help="drop the second body")
+    parser.add_argument("--batch-size", type=positive, default=64, help="clips (default: %(default)s)")
+    parser.add_argument("--num-workers", type=natural, default=2, help="loader processes (default: %(default)s)")
+    parser.add_argument("--batches", type=positive, default=100, help="how many to read (default: %(default)s)")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    OPTIONS = read_early(read_options)  # before the libraries load, which takes seconds
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -26,8 +47,6 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from skeleton_lab.data.formats.layouts import open_split, require_finite
-from skeleton_lab.errors import run_command
-from skeleton_lab.train.flags import natural, positive
 
 
 class SkeletonDataset(Dataset):
@@ -85,18 +104,7 @@ def check_loader(loader: DataLoader, num_batches: int) -> list[str]:
     return lines
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--input", "--npz-path", dest="npz_path", type=Path, metavar="NPZ",
-                        default=ROOT / "CTR-GCN/data/ntu/NTU60_CS_ctrgcn.npz",
-                        help="archive in either layout (default: %(default)s)")
-    parser.add_argument("--split", choices=("train", "test"), default="train", help="default: %(default)s")
-    parser.add_argument("--one-person", action="store_true", help="drop the second body")
-    parser.add_argument("--batch-size", type=positive, default=64, help="clips (default: %(default)s)")
-    parser.add_argument("--num-workers", type=natural, default=2, help="loader processes (default: %(default)s)")
-    parser.add_argument("--batches", type=positive, default=100, help="how many to read (default: %(default)s)")
-    arguments = parser.parse_args()
-
+def main(arguments: argparse.Namespace) -> None:
     dataset = SkeletonDataset(arguments.npz_path, arguments.split, use_both_persons=not arguments.one_person)
     classes = len(np.unique(dataset.labels))
     print(f"{arguments.split:<14}{len(dataset):,} clips, {classes} classes in use")
@@ -105,4 +113,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, OPTIONS)

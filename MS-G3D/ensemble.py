@@ -14,23 +14,14 @@ from pathlib import Path
 TREE = Path(__file__).resolve().parent
 sys.path[:0] = [str(TREE), str(TREE.parent)]
 
-from skeleton_lab.data.formats.labels import read_labels
+from skeleton_lab.command.options import Parser, read_early
 from skeleton_lab.errors import run_command
-from skeleton_lab.streams.fuse import print_accuracies, read_stream
 
 DATASETS = ("kinetics", "ntu/xsub", "ntu/xview", "ntu120/xsub", "ntu120/xset")
 
 
-def main() -> int:
-    args = parse_arguments()
-    streams = [read_stream("joint", args.joint_dir), read_stream("bone", args.bone_dir)]
-    names, labels = read_labels(args.labels or f"data/{args.dataset}/val_label.pkl")
-    print_accuracies(streams, [1.0, args.alpha], dict(zip(names, labels, strict=True)))
-    return 0
-
-
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(__doc__)
     parser.add_argument("--dataset", required=True, choices=DATASETS, help="the data set tested")
     parser.add_argument("--alpha", type=float, default=1.0, help="weight of bone beside joint (default: %(default)g)")
     parser.add_argument("--joint-dir", required=True, help="work directory of the joint stream's test")
@@ -40,4 +31,18 @@ def parse_arguments() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    OPTIONS = read_early(parse_arguments)  # before the libraries load, which takes seconds
+
+from skeleton_lab.data.formats.labels import read_labels
+from skeleton_lab.streams.fuse import print_accuracies, read_stream
+
+
+def main(args: argparse.Namespace) -> int:
+    streams = [read_stream("joint", args.joint_dir), read_stream("bone", args.bone_dir)]
+    names, labels = read_labels(args.labels or f"data/{args.dataset}/val_label.pkl")
+    print_accuracies(streams, [1.0, args.alpha], dict(zip(names, labels, strict=True)))
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main, OPTIONS)

@@ -32,7 +32,8 @@ from skeleton_lab.export.int8 import CONVOLUTIONS, PRODUCTS, quantize
 from skeleton_lab.files import write_text
 from skeleton_lab.imports import construct
 from skeleton_lab.train.batches import Request, SeededFetch
-from skeleton_lab.train.trained import Trained, add_options, open_chosen
+from skeleton_lab.train.trained import Trained, open_chosen
+from skeleton_lab.train.which import add_options
 
 
 def main() -> None:

@@ -17,18 +17,32 @@ from pathlib import Path
 
 sys.path.insert(0, str(next(p for p in Path(__file__).resolve().parents if (p / "skeleton_lab").is_dir())))
 
+from skeleton_lab.command.options import Parser, input_path, read_early
+from skeleton_lab.errors import UserError, run_command
+
+
+def read_options() -> argparse.Namespace:
+    parser = Parser(__doc__)
+    parser.add_argument("--descriptors", type=input_path, required=True, metavar="H5", help="the file to check")
+    parser.add_argument("--input", "--data", dest="data", type=input_path, nargs="+", required=True, metavar="PATH",
+                        help="archives (.npz), label pickles of MS-G3D, or the folder of NW-UCLA's recordings")
+    parser.add_argument("--split", choices=("train", "test"), help="check one split of an archive only (default: both)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    OPTIONS = read_early(read_options)  # before the libraries load, which takes seconds
+
 from tqdm import tqdm
 
 from skeleton_lab.data.feeders.samples import read_samples
 from skeleton_lab.data.formats.descriptors import Descriptors, key_of, listed
-from skeleton_lab.data.formats.layouts import SPLITS
-from skeleton_lab.errors import UserError, run_command
 
 SHOWN_PROBLEMS = 20
 
 
-def main() -> int:
-    options = read_options()
+def main(options: argparse.Namespace) -> int:
     samples = {path: chosen_names(path, options.split) for path in options.data}
     names = [key_of(name) for some in samples.values() for name in some]
     descriptors = Descriptors(options.descriptors)
@@ -44,16 +58,6 @@ def main() -> int:
         raise UserError(f"{options.descriptors}: {len(report['unusable'])} of {len(names)} descriptors cannot be used, "
                         f"first: {first}")
     return 0
-
-
-def read_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--descriptors", type=Path, required=True, metavar="H5", help="the file to check")
-    parser.add_argument("--input", "--data", dest="data", type=Path, nargs="+", required=True, metavar="PATH",
-                        help="archives (.npz), label pickles of MS-G3D, or the folder of NW-UCLA's recordings")
-    parser.add_argument("--split", choices=SPLITS, help="check one split of an archive only (default: both)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
-    return parser.parse_args()
 
 
 def chosen_names(path: Path, split: str | None) -> list[str]:
@@ -99,4 +103,4 @@ def print_report(report: dict) -> None:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, OPTIONS)

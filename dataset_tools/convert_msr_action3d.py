@@ -14,15 +14,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(next(p for p in Path(__file__).resolve().parents if (p / "skeleton_lab").is_dir())))
 
-from skeleton_lab.data.formats.msr_action3d import MSR_ACTION3D
-from skeleton_lab.data.prepare.clip_archive import convert_command
+from skeleton_lab.command.options import read_early
+from skeleton_lab.data.prepare.options import read_convert_options
 from skeleton_lab.errors import run_command
 
+if __name__ == "__main__":
+    OPTIONS = read_early(lambda: read_convert_options(__doc__, "MSR-Action3D"))  # before the libraries load
 
-def main() -> None:
-    """Convert."""
-    convert_command(MSR_ACTION3D, __doc__)
-
+from skeleton_lab.data.formats.msr_action3d import MSR_ACTION3D
+from skeleton_lab.data.prepare.clip_archive import convert_as_asked
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(convert_as_asked, MSR_ACTION3D, OPTIONS)

@@ -17,20 +17,41 @@ from pathlib import Path
 
 sys.path.insert(0, str(next(p for p in Path(__file__).resolve().parents if (p / "skeleton_lab").is_dir())))
 
+from skeleton_lab.command.options import Parser, input_path, read_early, require_path
+from skeleton_lab.errors import run_command
+
+DEFAULT_PATH = Path("/workspace/CTR-GCN/data/ntu/NTU60_CS.npz")
+
+
+def read_options() -> argparse.Namespace:
+    parser = Parser(__doc__)
+    parser.add_argument("given", nargs="?", type=input_path, metavar="FILE",
+                        help=f".npz, .npy or .h5 file (default: {DEFAULT_PATH})")
+    parser.add_argument("--input", "--path", dest="path", type=input_path, metavar="FILE", help="the same")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+    parser.add_argument("--check", action="store_true", help="read all data and look for problems; status 1 if any")
+    options = parser.parse_args()
+    if options.given and options.path:
+        parser.error(f"two files given, {options.given} and {options.path}; give one")
+    options.path = options.given or options.path or DEFAULT_PATH
+    require_path(options.path, "the file's path")
+    return options
+
+
+if __name__ == "__main__":
+    OPTIONS = read_early(read_options)  # before the libraries load, which takes seconds
+
 import numpy as np
 from tqdm import tqdm
 
 from skeleton_lab.data.formats import archive, archive_check, layouts
 from skeleton_lab.data.formats.archive_check import Findings, num_classes, read_labels, read_splits
-from skeleton_lab.errors import run_command
 from skeleton_lab.files import size_text
 
-DEFAULT_PATH = Path("/workspace/CTR-GCN/data/ntu/NTU60_CS.npz")
 SHOWN_LINES = 20
 
 
-def main() -> int:
-    options = read_options()
+def main(options: argparse.Namespace) -> int:
     headers = archive.list_arrays(options.path)
     splits, complaints = read_splits(options.path, headers)
     report, findings = describe(options.path, headers, splits), Findings()
@@ -51,20 +72,6 @@ def main() -> int:
         if options.check and not findings.problems:
             print("checked all data: no problems")
     return 1 if findings.problems else 0
-
-
-def read_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("given", nargs="?", type=Path, metavar="FILE",
-                        help=f".npz, .npy or .h5 file (default: {DEFAULT_PATH})")
-    parser.add_argument("--input", "--path", dest="path", type=Path, metavar="FILE", help="the same")
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
-    parser.add_argument("--check", action="store_true", help="read all data and look for problems; status 1 if any")
-    options = parser.parse_args()
-    if options.given and options.path:
-        parser.error(f"two files given, {options.given} and {options.path}; give one")
-    options.path = options.given or options.path or DEFAULT_PATH
-    return options
 
 
 def check(path: Path, headers: dict[str, archive.ArrayHeader], splits: dict[str, layouts.SplitHeader],
@@ -137,4 +144,4 @@ def print_lines(kind: str, lines: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, OPTIONS)

@@ -15,23 +15,31 @@ from pathlib import Path
 ROOT = next(folder for folder in Path(__file__).resolve().parents if (folder / "skeleton_lab").is_dir())
 sys.path.insert(0, str(ROOT))
 
-from skeleton_lab.data.formats.ntu import NTU60, NTU120
-from skeleton_lab.data.prepare.ctrgcn_commands import ALL_STEPS, add_source_options, run
-from skeleton_lab.data.prepare.preparation import add_run_options
+from skeleton_lab.command.options import Parser, read_early
+from skeleton_lab.data.prepare.options import add_run_options, add_source_options
 from skeleton_lab.errors import UserError, run_command
 
-BENCHMARKS = {"ntu60": (NTU60, "ntu"), "ntu120": (NTU120, "ntu120")}
 
-
-def main() -> None:
-    """Parse the command line and run all steps."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("benchmark", choices=BENCHMARKS)
+def read_options() -> argparse.Namespace:
+    parser = Parser(__doc__)
+    parser.add_argument("benchmark", choices=("ntu60", "ntu120"))
     add_source_options(parser)
     parser.add_argument("--output", "--out-folder", "--out_folder", type=Path, metavar="DIR", dest="out_folder",
                         help="where results go (default, in the checkout: CTR-GCN/data/ntu or CTR-GCN/data/ntu120)")
     add_run_options(parser)
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    OPTIONS = read_early(read_options)  # before the libraries load, which takes seconds
+
+from skeleton_lab.data.formats.ntu import NTU60, NTU120
+from skeleton_lab.data.prepare.ctrgcn_commands import ALL_STEPS, run
+
+BENCHMARKS = {"ntu60": (NTU60, "ntu"), "ntu120": (NTU120, "ntu120")}
+
+
+def main(options: argparse.Namespace) -> None:
     benchmark, folder = BENCHMARKS[options.benchmark]
     home = ROOT / "CTR-GCN" / "data" / folder
     if options.out_folder is None:
@@ -42,4 +50,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, OPTIONS)

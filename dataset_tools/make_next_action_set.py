@@ -18,6 +18,35 @@ from pathlib import Path
 
 sys.path.insert(0, str(next(p for p in Path(__file__).resolve().parents if (p / "skeleton_lab").is_dir())))
 
+from skeleton_lab.command.options import Parser, read_early
+from skeleton_lab.data.generate.synthetic_actions import MAX_FRAMES
+from skeleton_lab.errors import UserError, run_command
+
+
+def read_options() -> argparse.Namespace:
+    parser = Parser(__doc__)
+    parser.add_argument("--output", type=Path, required=True, metavar="NPZ", help="archive to write")
+    parser.add_argument("--actions", type=int, default=10,
+                        help="number of actions, 3 to 60 (default: 10); every fifth is done by two people")
+    parser.add_argument("--shown", type=int, default=2, help="actions in a row in each clip (default: 2)")
+    parser.add_argument("--likely", type=float, default=0.85, metavar="PROBABILITY",
+                        help="of the likely successor of each action: the best possible accuracy (default: 0.85)")
+    parser.add_argument("--train", type=int, default=400, metavar="CLIPS", help="training clips (default: 400)")
+    parser.add_argument("--test", type=int, default=200, metavar="CLIPS", help="test clips (default: 200)")
+    parser.add_argument("--frames", type=int, metavar="T", help="the frames of each row; clips are shorter, zeros "
+                        f"follow (default: {MAX_FRAMES} for each action shown, which is the least)")
+    parser.add_argument("--seed", type=int, default=0,
+                        help="another seed gives another chain and other clips (default: 0)")
+    parser.add_argument("--overwrite", action="store_true", help="replace an output that exists")
+    options = parser.parse_args()
+    if options.frames is None:
+        options.frames = options.shown * MAX_FRAMES
+    return options
+
+
+if __name__ == "__main__":
+    OPTIONS = read_early(read_options)  # before the libraries load, which takes seconds
+
 import numpy as np
 from tqdm import tqdm
 
@@ -27,7 +56,6 @@ from skeleton_lab.data.formats.layouts import FRAME_VALUES, NUM_BODIES, NUM_COOR
 from skeleton_lab.data.formats.ntu import NTU60, SampleName
 from skeleton_lab.data.generate import synthetic, synthetic_actions
 from skeleton_lab.data.generate.next_action import Chain, concatenate
-from skeleton_lab.errors import UserError, run_command
 from skeleton_lab.files import size_text
 from skeleton_lab.skeletons import NTU_25
 
@@ -48,8 +76,7 @@ class Sequence:
         return self.shown[-1].label
 
 
-def main() -> None:
-    options = read_options()
+def main(options: argparse.Namespace) -> None:
     check(options)
     chain = Chain.make(options.actions, options.likely, options.seed)
     protocol = next(protocol for protocol in NTU60.protocols if protocol.name == "xsub")
@@ -67,32 +94,11 @@ def main() -> None:
     report(parts["test"], chain, options)
 
 
-def read_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, required=True, metavar="NPZ", help="archive to write")
-    parser.add_argument("--actions", type=int, default=10,
-                        help="number of actions, 3 to 60 (default: 10); every fifth is done by two people")
-    parser.add_argument("--shown", type=int, default=2, help="actions in a row in each clip (default: 2)")
-    parser.add_argument("--likely", type=float, default=0.85, metavar="PROBABILITY",
-                        help="of the likely successor of each action: the best possible accuracy (default: 0.85)")
-    parser.add_argument("--train", type=int, default=400, metavar="CLIPS", help="training clips (default: 400)")
-    parser.add_argument("--test", type=int, default=200, metavar="CLIPS", help="test clips (default: 200)")
-    parser.add_argument("--frames", type=int, metavar="T", help="the frames of each row; clips are shorter, zeros "
-                        f"follow (default: {synthetic.MAX_FRAMES} for each action shown, which is the least)")
-    parser.add_argument("--seed", type=int, default=0,
-                        help="another seed gives another chain and other clips (default: 0)")
-    parser.add_argument("--overwrite", action="store_true", help="replace an output that exists")
-    options = parser.parse_args()
-    if options.frames is None:
-        options.frames = options.shown * synthetic.MAX_FRAMES
-    return options
-
-
 def check(options: argparse.Namespace) -> None:
     """Refuse options that make no data set."""
     for name, least, most in (("actions", 3, synthetic.NUM_ACTIONS), ("shown", 1, 60), ("train", 1, 1_000_000),
                               ("test", 1, 1_000_000), ("seed", 0, 2**32 - 1),
-                              ("frames", options.shown * synthetic.MAX_FRAMES, 10_000)):
+                              ("frames", options.shown * MAX_FRAMES, 10_000)):
         if not least <= getattr(options, name) <= most:
             raise UserError(f"--{name} {getattr(options, name)}: must be between {least} and {most}")
     if not 1 / options.actions < options.likely <= 1:
@@ -146,4 +152,4 @@ def report(test: list[Sequence], chain: Chain, options: argparse.Namespace) -> N
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, OPTIONS)

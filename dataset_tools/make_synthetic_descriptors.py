@@ -19,39 +19,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(next(p for p in Path(__file__).resolve().parents if (p / "skeleton_lab").is_dir())))
 
-import numpy as np
-from tqdm import tqdm
-
-from skeleton_lab.data.feeders.samples import read_samples
-from skeleton_lab.data.formats.descriptors import MAX_VALUES, MAX_WIDTH, key_of
-from skeleton_lab.data.formats.headers import import_h5py
+from skeleton_lab.command.options import Parser, input_path, read_early
 from skeleton_lab.errors import UserError, run_command
-from skeleton_lab.files import replacing
 
 INFORMATIVE, NOISE = "informative", "noise"
 
 
-def main() -> None:
-    options = read_options()
-    check(options)
-    samples = {key_of(name): int(label) for path in options.data for split in read_samples(path).values()
-               for name, label in zip(split.names, split.labels, strict=True)}
-    codes = group_codes(options, max(samples.values(), default=0) // options.group + 1)
-    right = 0
-    with replacing(options.output) as temporary, import_h5py(options.output).File(temporary, "w") as file:
-        for name, vectors in describe(samples, codes, options):
-            file[name] = (vectors if options.moments else vectors[0]).astype(options.dtype)
-            distances = ((vectors.mean(axis=0) - codes) ** 2).sum(axis=1)
-            right += distances.argmin() == samples[name] // options.group
-    print(f"wrote {options.output}: {len(samples)} samples of {options.width} numbers, {options.kind}")
-    if options.kind == INFORMATIVE:
-        print(f"told by the nearest code: the right one of {len(codes)} groups of {options.group} classes for "
-              f"{100 * right / len(samples):.1f} % of the samples")
-
-
 def read_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--input", "--data", dest="data", type=Path, nargs="+", required=True, metavar="PATH",
+    parser = Parser(__doc__)
+    parser.add_argument("--input", "--data", dest="data", type=input_path, nargs="+", required=True, metavar="PATH",
                         help="archives (.npz), label pickles of MS-G3D, or the folder of NW-UCLA's recordings")
     parser.add_argument("--output", type=Path, required=True, metavar="H5", help="file to write")
     parser.add_argument("--kind", choices=(INFORMATIVE, NOISE), default=INFORMATIVE, help="(default: %(default)s)")
@@ -66,6 +42,35 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="another seed gives other codes and noise (default: 0)")
     parser.add_argument("--overwrite", action="store_true", help="replace an output that exists")
     return parser.parse_args()
+
+
+if __name__ == "__main__":
+    OPTIONS = read_early(read_options)  # before the libraries load, which takes seconds
+
+import numpy as np
+from tqdm import tqdm
+
+from skeleton_lab.data.feeders.samples import read_samples
+from skeleton_lab.data.formats.descriptors import MAX_VALUES, MAX_WIDTH, key_of
+from skeleton_lab.data.formats.headers import import_h5py
+from skeleton_lab.files import replacing
+
+
+def main(options: argparse.Namespace) -> None:
+    check(options)
+    samples = {key_of(name): int(label) for path in options.data for split in read_samples(path).values()
+               for name, label in zip(split.names, split.labels, strict=True)}
+    codes = group_codes(options, max(samples.values(), default=0) // options.group + 1)
+    right = 0
+    with replacing(options.output) as temporary, import_h5py(options.output).File(temporary, "w") as file:
+        for name, vectors in describe(samples, codes, options):
+            file[name] = (vectors if options.moments else vectors[0]).astype(options.dtype)
+            distances = ((vectors.mean(axis=0) - codes) ** 2).sum(axis=1)
+            right += distances.argmin() == samples[name] // options.group
+    print(f"wrote {options.output}: {len(samples)} samples of {options.width} numbers, {options.kind}")
+    if options.kind == INFORMATIVE:
+        print(f"told by the nearest code: the right one of {len(codes)} groups of {options.group} classes for "
+              f"{100 * right / len(samples):.1f} % of the samples")
 
 
 def check(options: argparse.Namespace) -> None:
@@ -99,4 +104,4 @@ def describe(samples: dict[str, int], codes: np.ndarray,
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, OPTIONS)

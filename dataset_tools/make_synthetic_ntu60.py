@@ -17,6 +17,32 @@ from pathlib import Path
 
 sys.path.insert(0, str(next(p for p in Path(__file__).resolve().parents if (p / "skeleton_lab").is_dir())))
 
+from skeleton_lab.command.options import Parser, read_early
+from skeleton_lab.data.generate.synthetic_actions import MAX_FRAMES
+from skeleton_lab.errors import UserError, run_command
+
+
+def read_options() -> argparse.Namespace:
+    parser = Parser(__doc__)
+    parser.add_argument("--output", type=Path, required=True, metavar="NPZ", help="archive to write")
+    parser.add_argument("--classes", type=int, default=10,
+                        help="number of actions, at most 60 (default: 10); every fifth is done by two people")
+    parser.add_argument("--train", type=int, default=400, metavar="CLIPS", help="training clips (default: 400)")
+    parser.add_argument("--test", type=int, default=200, metavar="CLIPS", help="test clips (default: 200)")
+    parser.add_argument("--subjects", type=int, default=40, help="subjects, 4 to 40 (default: 40); about half train")
+    parser.add_argument("--frames", type=int, default=300,
+                        help=f"T, the frames of each row, at least {MAX_FRAMES}; clips are shorter, zeros follow "
+                        "(default: 300)")
+    parser.add_argument("--noise", type=float, default=0.01, metavar="METRES",
+                        help="standard deviation of the sensor's noise (default: 0.01)")
+    parser.add_argument("--seed", type=int, default=0, help="another seed gives other clips (default: 0)")
+    parser.add_argument("--overwrite", action="store_true", help="replace an output that exists")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    OPTIONS = read_early(read_options)  # before the libraries load, which takes seconds
+
 import numpy as np
 from tqdm import tqdm
 
@@ -25,7 +51,6 @@ from skeleton_lab.data.formats.archive import NpzWriter
 from skeleton_lab.data.formats.layouts import FRAME_VALUES, NUM_BODIES, NUM_COORDINATES, NUM_JOINTS
 from skeleton_lab.data.formats.ntu import NTU60, SampleName
 from skeleton_lab.data.generate import synthetic, synthetic_actions
-from skeleton_lab.errors import UserError, run_command
 from skeleton_lab.files import size_text
 from skeleton_lab.skeletons import NTU_25
 
@@ -33,8 +58,7 @@ CENTRE_JOINT = 1  # the middle of the spine
 BLOCK_CLIPS = 64
 
 
-def main() -> None:
-    options = read_options()
+def main(options: argparse.Namespace) -> None:
     check(options)
     protocol = next(protocol for protocol in NTU60.protocols if protocol.name == "xsub")
     parts = {"train": plan(options.train, protocol.train, options), "test": plan(options.test, protocol.test, options)}
@@ -55,28 +79,10 @@ def main() -> None:
     print(f"wrote {options.output} ({size_text(options.output.stat().st_size)})")
 
 
-def read_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, required=True, metavar="NPZ", help="archive to write")
-    parser.add_argument("--classes", type=int, default=10,
-                        help="number of actions, at most 60 (default: 10); every fifth is done by two people")
-    parser.add_argument("--train", type=int, default=400, metavar="CLIPS", help="training clips (default: 400)")
-    parser.add_argument("--test", type=int, default=200, metavar="CLIPS", help="test clips (default: 200)")
-    parser.add_argument("--subjects", type=int, default=40, help="subjects, 4 to 40 (default: 40); about half train")
-    parser.add_argument("--frames", type=int, default=300,
-                        help=f"T, the frames of each row, at least {synthetic.MAX_FRAMES}; clips are shorter, zeros "
-                        "follow (default: 300)")
-    parser.add_argument("--noise", type=float, default=0.01, metavar="METRES",
-                        help="standard deviation of the sensor's noise (default: 0.01)")
-    parser.add_argument("--seed", type=int, default=0, help="another seed gives other clips (default: 0)")
-    parser.add_argument("--overwrite", action="store_true", help="replace an output that exists")
-    return parser.parse_args()
-
-
 def check(options: argparse.Namespace) -> None:
     """Refuse options that make no data set."""
     for name, least, most in (("classes", 2, synthetic.NUM_ACTIONS), ("subjects", 4, NTU60.num_performers),
-                              ("frames", synthetic.MAX_FRAMES, 10_000), ("train", options.classes, 1_000_000),
+                              ("frames", MAX_FRAMES, 10_000), ("train", options.classes, 1_000_000),
                               ("test", options.classes, 1_000_000), ("seed", 0, 2**32 - 1), ("noise", 0, 1)):
         if not least <= getattr(options, name) <= most:
             raise UserError(f"--{name} {getattr(options, name)}: must be between {least} and {most}")
@@ -117,4 +123,4 @@ def blocks(samples: list[SampleName], options: argparse.Namespace, sensor: synth
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, OPTIONS)

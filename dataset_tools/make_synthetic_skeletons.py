@@ -16,25 +16,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(next(p for p in Path(__file__).resolve().parents if (p / "skeleton_lab").is_dir())))
 
-import numpy as np
-from tqdm import tqdm
-
-from skeleton_lab.data.formats.ntu import NTU60, SUFFIX, SampleName
-from skeleton_lab.data.formats.sightings import TRACKED, Sightings
-from skeleton_lab.data.formats.skeleton_file import format_recording
-from skeleton_lab.data.generate import synthetic
-from skeleton_lab.data.prepare.preparation import add_jobs_option
-from skeleton_lab.data.prepare.workers import Crew, advance
+from skeleton_lab.command.options import Parser, read_early
+from skeleton_lab.data.prepare.options import add_jobs_option
 from skeleton_lab.errors import UserError, run_command
-from skeleton_lab.files import size_text, write_text
-
-FIRST_BODY_ID = 72057594037927936
-GHOST_FRAMES = 9  # fewer than any pipeline takes for a person
 
 
-def main() -> None:
-    """Parse the command line and write the recordings."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def read_options() -> argparse.Namespace:
+    parser = Parser(__doc__)
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to write to")
     parser.add_argument("--count", type=int, default=500, help="recordings (default: %(default)s)")
     parser.add_argument("--classes", type=int, default=10, help="actions, at most 60 (default: %(default)s)")
@@ -42,7 +30,27 @@ def main() -> None:
                         help="share of recordings with lost frames, ghosts or changed ids (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="another one gives other recordings (default: %(default)s)")
     add_jobs_option(parser)
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    OPTIONS = read_early(read_options)  # before the libraries load, which takes seconds
+
+import numpy as np
+from tqdm import tqdm
+
+from skeleton_lab.data.formats.ntu import NTU60, SUFFIX, SampleName
+from skeleton_lab.data.formats.sightings import TRACKED, Sightings
+from skeleton_lab.data.formats.skeleton_file import format_recording
+from skeleton_lab.data.generate import synthetic
+from skeleton_lab.data.prepare.workers import Crew, advance
+from skeleton_lab.files import size_text, write_text
+
+FIRST_BODY_ID = 72057594037927936
+GHOST_FRAMES = 9  # fewer than any pipeline takes for a person
+
+
+def main(options: argparse.Namespace) -> None:
     most = NTU60.num_setups * 3 * NTU60.num_performers * 2 * options.classes
     for name, least, limit in (("count", 1, most), ("classes", 1, NTU60.num_classes), ("trouble", 0, 1),
                                ("seed", 0, 2**32 - 1)):
@@ -104,4 +112,4 @@ def assemble(bodies: list[tuple[str, int, np.ndarray]], num_frames: int, gap: in
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, OPTIONS)

@@ -16,6 +16,23 @@ from pathlib import Path
 
 sys.path.insert(0, str(next(p for p in Path(__file__).resolve().parents if (p / "skeleton_lab").is_dir())))
 
+from skeleton_lab.command.options import Parser, input_path, read_early
+from skeleton_lab.errors import UserError, run_command
+
+
+def read_options() -> argparse.Namespace:
+    parser = Parser(__doc__)
+    parser.add_argument("--input", type=input_path, required=True, metavar="NPZ",
+                        help="archive with x_train and y_train, x_test and y_test, or one of the two, in either layout")
+    parser.add_argument("--output", type=Path, metavar="NPZ",
+                        help="archive to write (default: <input name>_packed.npz beside the input)")
+    parser.add_argument("--overwrite", action="store_true", help="replace an output that exists")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    OPTIONS = read_early(read_options)  # before the libraries load, which takes seconds
+
 import numpy as np
 from tqdm import tqdm
 
@@ -23,12 +40,10 @@ from skeleton_lab.data.formats import archive, layouts
 from skeleton_lab.data.formats.about import read_about, write_about
 from skeleton_lab.data.formats.layouts import NUM_BODIES, SplitHeader
 from skeleton_lab.data.formats.packed import ABSENT, ROW_VALUES, is_packed, occupancy
-from skeleton_lab.errors import UserError, run_command
 from skeleton_lab.files import size_text
 
 
-def main() -> None:
-    options = read_options()
+def main(options: argparse.Namespace) -> None:
     source, output = options.input, options.output or options.input.with_name(f"{options.input.stem}_packed.npz")
     if any(is_packed(source, split) for split in layouts.SPLITS):
         raise UserError(f"{source}: is packed already; nothing to do")
@@ -51,16 +66,6 @@ def main() -> None:
         print(f"{header.split}: {len(places)} clips of {places[:, 0].mean():.1f} frames on average (of "
               f"{header.num_frames}), {two_bodies:.0%} with two bodies")
     print(f"wrote {output} ({size_text(output.stat().st_size)} of {size_text(source.stat().st_size)})")
-
-
-def read_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--input", type=Path, required=True, metavar="NPZ",
-                        help="archive with x_train and y_train, x_test and y_test, or one of the two, in either layout")
-    parser.add_argument("--output", type=Path, metavar="NPZ",
-                        help="archive to write (default: <input name>_packed.npz beside the input)")
-    parser.add_argument("--overwrite", action="store_true", help="replace an output that exists")
-    return parser.parse_args()
 
 
 def place_tracks(header: SplitHeader, progress: tqdm) -> np.ndarray:
@@ -103,4 +108,4 @@ def write_labels(header: SplitHeader, writer: archive.NpzWriter) -> None:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, OPTIONS)

@@ -17,6 +17,28 @@ from pathlib import Path
 
 sys.path.insert(0, str(next(p for p in Path(__file__).resolve().parents if (p / "skeleton_lab").is_dir())))
 
+from skeleton_lab.command.options import Parser, input_path, read_early
+from skeleton_lab.errors import UserError, run_command
+
+
+def read_options() -> argparse.Namespace:
+    parser = Parser(__doc__)
+    parser.add_argument("path", type=input_path, help="a recording or an archive, of any format that is "
+                        "read here: its content tells which")
+    parser.add_argument("--index", type=int, default=0, help="which clip of an archive, from 0 (default: %(default)s)")
+    parser.add_argument("--split", help="which part of an .npz: train or test (default: train, or the only one)")
+    parser.add_argument("--skeleton", metavar="PATH", help="dotted path of the skeleton, where the file does not "
+                        "tell it: skeleton_lab.own_skeletons.UTD_MHAD_20")
+    parser.add_argument("--output", type=Path, default=Path("clip.gif"),
+                        help=".gif (all frames) or .png (a strip) (default: %(default)s)")
+    parser.add_argument("--max-frames", type=int, default=60, help="of a GIF; more are thinned (default: %(default)s)")
+    parser.add_argument("--panels", type=int, default=6, help="frames in a strip (default: %(default)s)")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    OPTIONS = read_early(read_options)  # before the libraries load, which takes seconds
+
 import matplotlib
 
 matplotlib.use("Agg")
@@ -26,8 +48,7 @@ from mpl_toolkits.mplot3d import Axes3D
 from PIL import Image
 
 from skeleton_lab.data.formats.face import Wanted
-from skeleton_lab.data.formats.registry import KINDS, open_recordings
-from skeleton_lab.errors import UserError, run_command
+from skeleton_lab.data.formats.registry import open_recordings
 from skeleton_lab.files import replacing
 from skeleton_lab.imports import load_object
 from skeleton_lab.skeleton_clip import ELEVATION_DEG, TURN_DEG, SkeletonClip, side, spread
@@ -40,19 +61,7 @@ LINES = ("-", "--", ":", "-.")
 ZOOM = 1.15
 
 
-def main() -> None:
-    """Parse the command line and draw."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("path", type=Path, help=KINDS)
-    parser.add_argument("--index", type=int, default=0, help="which clip of an archive, from 0 (default: %(default)s)")
-    parser.add_argument("--split", help="which part of an .npz: train or test (default: train, or the only one)")
-    parser.add_argument("--skeleton", metavar="PATH", help="dotted path of the skeleton, where the file does not "
-                        "tell it: skeleton_lab.own_skeletons.UTD_MHAD_20")
-    parser.add_argument("--output", type=Path, default=Path("clip.gif"),
-                        help=".gif (all frames) or .png (a strip) (default: %(default)s)")
-    parser.add_argument("--max-frames", type=int, default=60, help="of a GIF; more are thinned (default: %(default)s)")
-    parser.add_argument("--panels", type=int, default=6, help="frames in a strip (default: %(default)s)")
-    options = parser.parse_args()
+def main(options: argparse.Namespace) -> None:
     if options.output.suffix not in (".gif", ".png"):
         raise UserError(f"{options.output}: give the picture a name that ends in .gif or .png")
     if options.max_frames < 1 or options.panels < 1:
@@ -141,4 +150,4 @@ def frame_box(axes: Axes3D, points: np.ndarray) -> None:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, OPTIONS)

@@ -149,7 +149,8 @@ def bury_the_dead(child: int, status: int | None) -> int | None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
+                                     allow_abbrev=False)
     add = parser.add_argument
     add("--data", type=Path, action="append", default=[], metavar="DIR", help="recordings are to be mounted here")
     add("--results", type=Path, action="append", default=[], metavar="DIR", help="so is where results are written")

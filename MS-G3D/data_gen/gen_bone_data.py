@@ -14,8 +14,27 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(next(folder for folder in HERE.parents if (folder / "skeleton_lab").is_dir())))
 
-from skeleton_lab.data.prepare.bones import write_bone
+from skeleton_lab.command.options import Parser, input_path, read_early
 from skeleton_lab.errors import UserError, run_command
+
+
+def read_options() -> argparse.Namespace:
+    parser = Parser(__doc__)
+    parser.add_argument("--dataset", required=True, choices=("ntu", "ntu120", "kinetics", "own"))
+    parser.add_argument("--benchmark", nargs="+", choices=("xview", "xsub", "xset"),
+                        help="only these (default: all that the data set has)")
+    parser.add_argument("--data-folder", "--data_folder", type=input_path, default=HERE.parent / "data", metavar="DIR",
+                        help="folder that holds ntu/, ntu120/ or kinetics/ (default: ../data); of `own`, the folder "
+                             "of the joint files itself")
+    parser.add_argument("--skeleton", metavar="PATH",
+                        help="dotted path of the skeleton of `own`, such as skeleton_lab.own_skeletons.UTD_MHAD_20")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    OPTIONS = read_early(read_options)  # before the libraries load, which takes seconds
+
+from skeleton_lab.data.prepare.bones import write_bone
 from skeleton_lab.imports import load_object
 from skeleton_lab.skeletons import NTU_25, OPENPOSE_18, Skeleton
 
@@ -23,18 +42,7 @@ DATASETS = {"ntu": (NTU_25, ("xview", "xsub")), "ntu120": (NTU_25, ("xset", "xsu
             "own": (None, ())}
 
 
-def main() -> None:
-    """Parse the command line and make the bone files of all that is there."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dataset", required=True, choices=DATASETS)
-    parser.add_argument("--benchmark", nargs="+", choices=("xview", "xsub", "xset"),
-                        help="only these (default: all that the data set has)")
-    parser.add_argument("--data-folder", "--data_folder", type=Path, default=HERE.parent / "data", metavar="DIR",
-                        help="folder that holds ntu/, ntu120/ or kinetics/ (default: ../data); of `own`, the folder "
-                             "of the joint files itself")
-    parser.add_argument("--skeleton", metavar="PATH",
-                        help="dotted path of the skeleton of `own`, such as skeleton_lab.own_skeletons.UTD_MHAD_20")
-    options = parser.parse_args()
+def main(options: argparse.Namespace) -> None:
     skeleton, benchmarks = DATASETS[options.dataset]
     if (options.dataset == "own") != (options.skeleton is not None):
         raise UserError("--skeleton: is needed with --dataset own, and of no use with the others")
@@ -60,4 +68,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, OPTIONS)

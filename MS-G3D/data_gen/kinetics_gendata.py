@@ -13,25 +13,33 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(next(folder for folder in HERE.parents if (folder / "skeleton_lab").is_dir())))
 
-from skeleton_lab.data.prepare.msg3d_commands import generate_kinetics
-from skeleton_lab.data.prepare.preparation import add_run_options
-from skeleton_lab.data.prepare.workers import Crew
+from skeleton_lab.command.options import Parser, input_path, read_early
+from skeleton_lab.data.prepare.options import add_run_options
 from skeleton_lab.errors import run_command
 
 DATA = HERE.parent / "data"
 
 
-def main() -> None:
-    """Parse the command line and make the files of both parts."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data_path", "--data-path", type=Path, default=DATA / "kinetics_raw", metavar="DIR",
+def read_options() -> argparse.Namespace:
+    parser = Parser(__doc__)
+    parser.add_argument("--data_path", "--data-path", type=input_path, default=DATA / "kinetics_raw", metavar="DIR",
                         help="folder of the recordings and label files (default: ../data/kinetics_raw)")
     parser.add_argument("--out_folder", "--out-folder", type=Path, default=DATA / "kinetics", metavar="DIR",
                         help="where results go (default: ../data/kinetics)")
     parser.add_argument("--parts", nargs="+", choices=("val", "train"), default=("val", "train"),
                         help="what to make (default: both)")
     add_run_options(parser)
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    OPTIONS = read_early(read_options)  # before the libraries load, which takes seconds
+
+from skeleton_lab.data.prepare.msg3d_commands import generate_kinetics
+from skeleton_lab.data.prepare.workers import Crew
+
+
+def main(options: argparse.Namespace) -> None:
     with Crew(options.jobs) as crew:
         for part, summary in generate_kinetics(options.data_path, options.parts, options.out_folder, crew,
                                                options.strict):
@@ -39,4 +47,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, OPTIONS)

@@ -13,29 +13,38 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(next(folder for folder in HERE.parents if (folder / "skeleton_lab").is_dir())))
 
-from skeleton_lab.data.formats.ntu import NTU120
-from skeleton_lab.data.prepare.msg3d_commands import generate_ntu
-from skeleton_lab.data.prepare.preparation import add_run_options, find_missing_list, find_skeletons
-from skeleton_lab.data.prepare.workers import Crew
+from skeleton_lab.command.options import Parser, input_path, read_early
+from skeleton_lab.data.prepare.options import add_run_options
 from skeleton_lab.errors import UserError, run_command
 
 DATA = HERE.parent / "data"
 
 
-def main() -> None:
-    """Parse the command line and make the files."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def read_options() -> argparse.Namespace:
+    parser = Parser(__doc__)
     for part, folder in ((1, "nturgb+d_skeletons"), (2, "nturgb+d_skeletons120")):
-        parser.add_argument(f"--part{part}-path", f"--part{part}_path", metavar="DIR",
+        parser.add_argument(f"--part{part}-path", f"--part{part}_path", type=input_path, metavar="DIR",
                             help=f"folder of .skeleton files, part {part} (default: {folder} in ../data/nturgbd_raw or "
                                  "in ../../data/nturgbd_raw)")
-    parser.add_argument("--ignored-sample-path", "--ignored_sample_path", metavar="FILE",
+    parser.add_argument("--ignored-sample-path", "--ignored_sample_path", type=input_path, metavar="FILE",
                         help="official list of samples with missing skeletons, left out (default: looked for beside "
                              "the folders of recordings)")
     parser.add_argument("--out-folder", "--out_folder", type=Path, default=DATA / "ntu120", metavar="DIR",
                         help="where results go (default: ../data/ntu120)")
     add_run_options(parser)
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    OPTIONS = read_early(read_options)  # before the libraries load, which takes seconds
+
+from skeleton_lab.data.formats.ntu import NTU120
+from skeleton_lab.data.prepare.msg3d_commands import generate_ntu
+from skeleton_lab.data.prepare.preparation import find_missing_list, find_skeletons
+from skeleton_lab.data.prepare.workers import Crew
+
+
+def main(options: argparse.Namespace) -> None:
     given = [options.part1_path, options.part2_path]
     if any(given) and not all(given):
         raise UserError("--part1-path and --part2-path: only one of them is given; NTU120 needs both folders")
@@ -46,4 +55,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, OPTIONS)

@@ -13,28 +13,37 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(next(folder for folder in HERE.parents if (folder / "skeleton_lab").is_dir())))
 
-from skeleton_lab.data.formats.ntu import NTU60
-from skeleton_lab.data.prepare.msg3d_commands import generate_ntu
-from skeleton_lab.data.prepare.preparation import add_run_options, find_missing_list, find_skeletons
-from skeleton_lab.data.prepare.workers import Crew
+from skeleton_lab.command.options import Parser, input_path, read_early
+from skeleton_lab.data.prepare.options import add_run_options
 from skeleton_lab.errors import run_command
 
 DATA = HERE.parent / "data"
 
 
-def main() -> None:
-    """Parse the command line and make the files."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data_path", "--data-path", metavar="DIR",
+def read_options() -> argparse.Namespace:
+    parser = Parser(__doc__)
+    parser.add_argument("--data_path", "--data-path", type=input_path, metavar="DIR",
                         help="folder of .skeleton files (default: nturgb+d_skeletons in ../data/nturgbd_raw or in "
                              "../../data/nturgbd_raw)")
-    parser.add_argument("--ignored_sample_path", "--ignored-sample-path", metavar="FILE",
+    parser.add_argument("--ignored_sample_path", "--ignored-sample-path", type=input_path, metavar="FILE",
                         help="official list of samples with missing skeletons, left out (default: looked for beside "
                              "the folder of recordings)")
     parser.add_argument("--out_folder", "--out-folder", type=Path, default=DATA / "ntu", metavar="DIR",
                         help="where results go (default: ../data/ntu)")
     add_run_options(parser)
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    OPTIONS = read_early(read_options)  # before the libraries load, which takes seconds
+
+from skeleton_lab.data.formats.ntu import NTU60
+from skeleton_lab.data.prepare.msg3d_commands import generate_ntu
+from skeleton_lab.data.prepare.preparation import find_missing_list, find_skeletons
+from skeleton_lab.data.prepare.workers import Crew
+
+
+def main(options: argparse.Namespace) -> None:
     given = [options.data_path] if options.data_path else None
     sources = find_skeletons(given, NTU60, [DATA / "nturgbd_raw"], "--data_path")
     missing_list = find_missing_list(options.ignored_sample_path, NTU60, sources)
@@ -43,4 +52,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, OPTIONS)

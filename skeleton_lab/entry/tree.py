@@ -9,9 +9,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from skeleton_lab.command.options import require_path
 from skeleton_lab.train.config import read_config
 from skeleton_lab.train.place import one_voice, place_from_environment
 from skeleton_lab.train.spec import TreeSpec
+
+_FILES = ("weights", "checkpoint", "optimizer_states", "descriptors")  # settings that name a file to read
 
 
 def run(spec: TreeSpec, argv: Sequence[str] | None = None) -> int:
@@ -24,6 +27,9 @@ def run(spec: TreeSpec, argv: Sequence[str] | None = None) -> int:
     """
     with one_voice(place_from_environment()):
         config = read_config(spec, argv)
+        for key in _FILES:
+            if path := getattr(config, key, None):
+                require_path(path, f"--{key.replace('_', '-')}")
     from skeleton_lab.train.phases import run_phase  # after the command line: it takes PyTorch a second to load
     from skeleton_lab.train.setup import Services
 

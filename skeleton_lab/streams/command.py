@@ -1,4 +1,4 @@
-"""Fusing a model's streams on NTU RGB+D or NW-UCLA: the command line of the trees that train from archives.
+"""Fusing a model's streams on NTU RGB+D or NW-UCLA: what the trees that train from archives do.
 
 Paths are relative to the tree's folder. Choosing weights on the test set is not what it is for: the default weights are
 CTR-GCN's published ones.
@@ -14,51 +14,23 @@ from skeleton_lab.data.formats.layouts import read_header, read_labels
 from skeleton_lab.errors import UserError
 from skeleton_lab.pickles import load_plain_pickle
 from skeleton_lab.streams.fuse import Stream, print_accuracies, read_stream
+from skeleton_lab.streams.options import NTU_ARCHIVES, STREAMS, UCLA, UCLA_LABELS
 
-NTU_ARCHIVES = {
-    "ntu/xsub": "data/ntu/NTU60_CS.npz",
-    "ntu/xview": "data/ntu/NTU60_CV.npz",
-    "ntu120/xsub": "data/ntu120/NTU120_CSub.npz",
-    "ntu120/xset": "data/ntu120/NTU120_CSet.npz",
-}
-UCLA = "NW-UCLA"
-UCLA_LABELS = "data/NW-UCLA/val_label.pkl"
-STREAMS = ("joint", "bone", "joint-motion", "bone-motion")
 # The published weights where a motion stream takes part; joint and bone alone: 1 and alpha.
 PUBLISHED_WEIGHTS = {"joint": 0.6, "bone": 0.6, "joint-motion": 0.4, "bone-motion": 0.4}
 
 
-def main() -> int:
-    """Read the command line, fuse the streams it names and print the accuracies.
+def main(args: argparse.Namespace) -> int:
+    """Fuse the streams that the options name and print the accuracies.
 
     Raises:
         UserError: a score file or the labels are missing or do not fit, or an option does not apply.
     """
-    args = parse_arguments()
     folders = {name: getattr(args, f"{name.replace('-', '_')}_dir") for name in STREAMS}
     streams = [read_stream(name, folder) for name, folder in folders.items() if folder]
     weights = choose_weights(args, [stream.name for stream in streams])
     print_accuracies(streams, weights, read_truth(args, streams[0]))
     return 0
-
-
-def parse_arguments() -> argparse.Namespace:
-    """Read the options."""
-    parser = argparse.ArgumentParser(
-        description="Fuse the test scores of a model's streams: joint, bone, and their motions.",
-        epilog="example: python3 ensemble.py --dataset ntu/xsub --joint-dir ../work_dir/joint --bone-dir "
-               "../work_dir/bone")
-    parser.add_argument("--dataset", "--datasets", required=True, choices=[*NTU_ARCHIVES, UCLA],
-                        help="the data set tested")
-    parser.add_argument("--alpha", type=float, help="weight of bone beside joint, two streams only (default: 1)")
-    parser.add_argument("--weights", type=float, nargs="+", metavar="W",
-                        help="one weight for each given stream, in the order joint, bone, joint-motion, bone-motion "
-                             "(default: 1 and alpha, or 0.6 0.6 0.4 0.4)")
-    parser.add_argument("--labels", help="file with the true labels (default: the data set's under data/)")
-    for name in STREAMS:
-        parser.add_argument(f"--{name}-dir", required=name == "joint",
-                            help=f"work directory of the {name} stream's test (or its score file)")
-    return parser.parse_args()
 
 
 def choose_weights(args: argparse.Namespace, names: list[str]) -> list[float]:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import math
 import os
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -19,9 +16,9 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from skeleton_lab.errors import UserError
+from skeleton_lab.toys.options import Options
 from skeleton_lab.toys.sampling import FixedLength
 from skeleton_lab.train.device import Precision, choose_device, choose_precision
-from skeleton_lab.train.flags import device_index, natural, positive, real
 
 WEIGHT_DECAY = 0.01
 
@@ -36,45 +33,6 @@ class Labelled(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> tuple[Any, int]: ...
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the command line decides.
-
-    max_steps: end training after so many steps, however many epochs that is; None for no limit.
-    num_workers: loader processes; None for four at most on a GPU, none on the CPU (training needs the cores).
-    """
-
-    npz_path: Path
-    epochs: int
-    batch_size: int
-    device: int | str
-    num_frames: int
-    lr: float
-    amp: bool = False
-    seed: int = 1
-    max_steps: int | None = None
-    num_workers: int | None = None
-
-
-def read_options(description: str, defaults: Options) -> Options:
-    """Parse the command line of a baseline; `defaults` hold where it differs from the other one."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add = parser.add_argument
-    add("--input", "--npz-path", dest="npz_path", type=Path, metavar="NPZ", default=defaults.npz_path,
-        help="archive in either layout (default: %(default)s)")
-    add("--epochs", type=positive, default=defaults.epochs, help="default: %(default)s")
-    add("--batch-size", type=positive, default=defaults.batch_size, help="clips per step (default: %(default)s)")
-    add("--device", type=device_index, default=defaults.device, help="cuda:0, a GPU number, or cpu (default: cuda:0)")
-    add("--num-frames", type=positive, default=defaults.num_frames,
-        help="frames that each clip is resampled to (default: %(default)s)")
-    add("--lr", type=real, default=defaults.lr, help="peak learning rate of AdamW (default: %(default)s)")
-    add("--amp", action="store_true", help="mixed precision")
-    add("--seed", type=natural, default=defaults.seed, help="default: %(default)s")
-    add("--max-steps", type=positive, help="stop training after so many steps (default: no limit)")
-    add("--num-workers", type=natural, help="loader processes (default: up to 4 on a GPU, 0 on the CPU)")
-    return Options(**vars(parser.parse_args()))
 
 
 def run(options: Options, dataset: Callable[..., Labelled], build: Callable[[int], nn.Module]) -> float:

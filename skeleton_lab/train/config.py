@@ -16,7 +16,8 @@ from typing import Any
 
 import yaml
 
-from skeleton_lab.errors import UserError, suggest
+from skeleton_lab.command.options import Parser
+from skeleton_lab.errors import UserError, missing, suggest
 from skeleton_lab.files import write_text
 from skeleton_lab.train.flags import Flag, default_workers
 from skeleton_lab.train.literals import parse_assignments
@@ -105,7 +106,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
         moderate = len(text) <= _MOST_CONFIG_BYTES and text.count(b"[") + text.count(b"{") <= _MOST_BRACKETS
         content = yaml.safe_load(text.decode("utf-8")) or {} if moderate else None
     except OSError as error:
-        raise UserError(f"{path}: cannot read the config ({error.strerror}); check --config") from None
+        raise missing(path, error, "check --config") from None
     except Exception as error:  # a damaged file makes PyYAML raise nearly anything
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"{path}: not valid YAML ({reason[:_MOST_SHOWN]})") from None
@@ -177,10 +178,9 @@ def _refuse_several_devices(devices: list[int | str], argv: Sequence[str]) -> No
 
 def _parser(spec: TreeSpec) -> argparse.ArgumentParser:
     """Build the parser; absent flags leave no trace in the result, so that YAML can fill them in."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
+        "Train or test the model of this folder. Command line > YAML (--config) > default.",
         prog="main.py", usage=_USAGE, argument_default=argparse.SUPPRESS,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Train or test the model of this folder. Command line > YAML (--config) > default.",
         epilog="example: python3 main.py --config config/.../default.yaml --work-dir work_dir/run1 --device 0\n"
                "KEY=VALUE options take one word, merged over the YAML: --train-feeder-args bone=True,vel=True")
     for title, flags in {**FLAG_GROUPS, "this model's own": spec.flags}.items():

@@ -59,17 +59,6 @@ class Trained:
         return self.words.class_names
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say which model to open ; `open_chosen` reads them."""
-    parser.add_argument("--run", type=Path, metavar="DIR", help="work directory of a training: its config.yaml and its "
-                        "best.pt, or else its newest weights")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="config instead of the run's; needs --weights")
-    parser.add_argument("--weights", type=Path, metavar="FILE",
-                        help="weights instead of the run's: of this lab or as published, such as runs-64-40064.pt")
-    parser.add_argument("--tree", type=Path, metavar="DIR", help="folder of the model's main.py (default: the one in "
-                        "this checkout that has the config's model)")
-
-
 def open_chosen(options: argparse.Namespace) -> Trained:
     """Open the model that `--run`, `--config`, `--weights` and `--tree` choose.
 

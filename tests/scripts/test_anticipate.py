@@ -117,7 +117,7 @@ def test_bad_input_is_one_line(anticipate, runs, monkeypatch, capsys, tmp_path, 
     words = [flag.replace("{run}", str(runs["CTR-GCN"])) for flag in flags]
     monkeypatch.setattr(sys, "argv", ["anticipate.py", *words, "--output", str(tmp_path / "out")])
     with pytest.raises(SystemExit) as ended:
-        run_command(anticipate.main)
+        run_command(lambda: anticipate.main(*anticipate.read_options()))
     assert ended.value.code == 2 and complaint in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 

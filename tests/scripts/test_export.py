@@ -60,7 +60,7 @@ def test_a_file_that_computes_the_same(run, run_script, tmp_path, output_format:
 
 
 @pytest.mark.parametrize(("words", "complaint"), [
-    (("--run", "nowhere"), "nowhere: no such work directory"),
+    (("--run", "nowhere"), "nowhere: no such file or folder"),
     (("--run", "{run}"), "give the folder of its main.py with --tree"),
     (("--run", "{run}", "--tree", "MS-G3D", "--weights", "README.md"), "README.md: "),
     ((), "which model?"),
@@ -75,5 +75,5 @@ def test_bad_input_is_one_line(run, monkeypatch, tmp_path, words, complaint: str
     monkeypatch.setattr(sys, "argv", ["export.py", *(word.format(run=run) for word in words), "--format", TORCH_EXPORT,
                                       "--output", str(tmp_path / "x")])
     with open_tree("MS-G3D"), pytest.raises(UserError, match=re.escape(complaint)) as refusal:
-        script.main()
+        script.main(script.read_options())
     assert "\n" not in str(refusal.value) and not list(tmp_path.iterdir())

@@ -85,7 +85,7 @@ def predict(script, monkeypatch, capsys):
         with monkeypatch.context() as patch, open_tree(tree):
             patch.setattr(sys, "argv", ["predict.py", *map(str, arguments), "--device", "cpu"])
             patch.setattr(sys, "path", list(sys.path))
-            script.main()
+            script.main(script.read_options())
         return capsys.readouterr().out
 
     return run
@@ -232,7 +232,7 @@ def test_pku_mmd_and_long_kinetics_recordings_are_cut_into_windows(ntu, predict,
 
 
 @pytest.mark.parametrize(("arguments", "complaint"), [
-    (("{run}", "missing.skeleton"), "missing.skeleton: cannot read it"),
+    (("{run}", "missing.skeleton"), "missing.skeleton: no such file or folder"),
     (("{run}", "README.md"), "README.md: is no recording that is read here, but looks like a text that begins with"),
     (("{run}", "{long}"), "301 frames, but MS-G3D's files hold 300"),
     (("{run}", "CTR-GCN"), "CTR-GCN: holds no recording"),
@@ -241,7 +241,7 @@ def test_pku_mmd_and_long_kinetics_recordings_are_cut_into_windows(ntu, predict,
     (("{run}", "{one}", "{one}", "--gif", "x.gif"), "--gif: draws one recording"),
     (("{run}", "{one}", "--gif", "x.png"), "ends in .gif"),
     (("{run}", "{one}", "--weights", "none.pt"), "none.pt: no such file"),
-    (("--run", "nowhere", "{one}"), "nowhere: no such work directory"),
+    (("--run", "nowhere", "{one}"), "nowhere: no such file or folder"),
     (("{one}",), "which model?"),
 ])
 def test_a_wrong_file_or_option_is_one_line(ntu, predict, capsys, arguments, complaint):
@@ -261,4 +261,4 @@ def test_a_wrong_file_or_option_is_one_line(ntu, predict, capsys, arguments, com
 def test_a_wrong_file_ends_the_command_with_status_2(ntu, run_script):
     done = run_script(SCRIPT, "--run", ntu.folder / "ctrgcn", "missing.skeleton", env=ENOUGH)
     assert done.returncode == 2 and done.stderr.count("\n") == 1
-    assert done.stderr.startswith("error: missing.skeleton: cannot read it")
+    assert done.stderr.startswith("error: missing.skeleton: no such file or folder")

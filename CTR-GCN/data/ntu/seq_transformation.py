@@ -12,15 +12,15 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(next(folder for folder in HERE.parents if (folder / "skeleton_lab").is_dir())))
 
-from skeleton_lab.data.formats.ntu import NTU60
-from skeleton_lab.data.prepare.ctrgcn_commands import archive_step, run_steps
+from skeleton_lab.command.options import read_early
+from skeleton_lab.data.prepare.options import read_step_options
 from skeleton_lab.errors import run_command
 
+if __name__ == "__main__":
+    OPTIONS = read_early(lambda: read_step_options(__doc__, HERE, reads_recordings=False))
 
-def main() -> None:
-    """Run the step."""
-    run_steps(NTU60, HERE, (archive_step,), __doc__)
-
+from skeleton_lab.data.formats.ntu import NTU60
+from skeleton_lab.data.prepare.ctrgcn_commands import archive_step, run
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(lambda: run(OPTIONS, NTU60, HERE, (archive_step,)))

@@ -12,15 +12,15 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(next(folder for folder in HERE.parents if (folder / "skeleton_lab").is_dir())))
 
-from skeleton_lab.data.formats.ntu import NTU120
-from skeleton_lab.data.prepare.ctrgcn_commands import denoise_step, run_steps
+from skeleton_lab.command.options import read_early
+from skeleton_lab.data.prepare.options import read_step_options
 from skeleton_lab.errors import run_command
 
+if __name__ == "__main__":
+    OPTIONS = read_early(lambda: read_step_options(__doc__, HERE, reads_recordings=False))
 
-def main() -> None:
-    """Run the step."""
-    run_steps(NTU120, HERE, (denoise_step,), __doc__)
-
+from skeleton_lab.data.formats.ntu import NTU120
+from skeleton_lab.data.prepare.ctrgcn_commands import denoise_step, run
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(lambda: run(OPTIONS, NTU120, HERE, (denoise_step,)))

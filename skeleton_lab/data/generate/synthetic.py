@@ -13,12 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from skeleton_lab.data.formats.ntu import SampleName
-from skeleton_lab.data.generate.synthetic_actions import ACTIONS, CHANNELS, GLIDE, SWING, Move
+from skeleton_lab.data.generate.synthetic_actions import ACTIONS, CHANNELS, GLIDE, MAX_FRAMES, MIN_FRAMES, SWING, Move
 from skeleton_lab.errors import UserError
 from skeleton_lab.skeletons import NTU_25
 
 NUM_ACTIONS = len(ACTIONS)
-MIN_FRAMES, MAX_FRAMES = 32, 150
 CAMERA_YAW_DEG = {1: 0.0, 2: -45.0, 3: 45.0}
 PEOPLE_APART_M = 1.1
 EXTREMITIES = (6, 7, 10, 11, 15, 19, 21, 22, 23, 24)  # wrists, hands, feet: tracked half as well

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+MIN_FRAMES, MAX_FRAMES = 32, 150  # of a clip
 SWING, PULSE, GLIDE = "swing", "pulse", "glide"
 
 # What a body can do. Angles in radians, positive as the name says; steps and jumps in metres.

@@ -25,18 +25,12 @@ from skeleton_lab.errors import UserError
 Read = Callable[[Source], np.ndarray]
 
 
-def convert_command(data_set: SmallSet, description: str) -> None:
-    """Parse the command line of a converter and run it.
+def convert_as_asked(data_set: SmallSet, options: argparse.Namespace) -> None:
+    """Run a converter as `skeleton_lab.data.prepare.options.read_convert_options` was told.
 
     Raises:
         UserError: bad input.
     """
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--input", type=Path, required=True, metavar="DIR", help=f"folder of {data_set.name}'s files")
-    parser.add_argument("--output", type=Path, required=True, metavar="NPZ", help="archive to write for CTR-GCN")
-    parser.add_argument("--msg3d", type=Path, metavar="DIR", help="folder to write MS-G3D's files to as well")
-    parser.add_argument("--strict", action="store_true", help="stop at the first damaged file instead of skipping it")
-    options = parser.parse_args()
     summary = convert(data_set, options.input, options.output, options.msg3d, options.strict)
     print(f"{options.output}: {data_set.skeleton.name}, {len(data_set.actions)} classes")
     print(summary.text(jobs=1))

@@ -1,4 +1,4 @@
-"""The command lines of CTR-GCN's data preparation: one for each step, and one for all three."""
+"""The commands of CTR-GCN's data preparation: one for each step, and one for all three."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from skeleton_lab.data.formats.ntu import Benchmark
 from skeleton_lab.data.prepare.ctrgcn_archives import write_archives
 from skeleton_lab.data.prepare.ctrgcn_pipeline import DENOISED, RAW, Preparation, collect, denoise
-from skeleton_lab.data.prepare.preparation import add_run_options, find_missing_list, find_skeletons
+from skeleton_lab.data.prepare.preparation import find_missing_list, find_skeletons
 from skeleton_lab.data.prepare.workers import Crew
 
 Step = Callable[[Preparation, Crew], None]
@@ -43,31 +43,6 @@ def archive_step(plan: Preparation, crew: Crew) -> None:
 
 
 ALL_STEPS = (collect_step, denoise_step, archive_step)
-
-
-def add_source_options(parser: argparse.ArgumentParser) -> None:
-    """Add where recordings are read from."""
-    parser.add_argument("--input", "--skeletons", dest="skeletons", nargs="+", metavar="DIR",
-                        help="folders of .skeleton files (default: nturgb+d_skeletons, and for NTU120 also "
-                             "nturgb+d_skeletons120, in ../nturgbd_raw or in data/nturgbd_raw of the checkout)")
-    parser.add_argument("--missing-list", "--ignored-sample-path", "--ignored_sample_path", metavar="FILE",
-                        help="official list of samples with missing skeletons, left out (default: looked for beside "
-                             "the skeleton folders)")
-
-
-def run_steps(benchmark: Benchmark, here: Path, steps: tuple[Step, ...], description: str) -> None:
-    """Parse the command line and run `steps` for `benchmark`; `here` is where the script and its results stand.
-
-    Raises:
-        UserError: bad input.
-    """
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    if collect_step in steps:
-        add_source_options(parser)
-    parser.add_argument("--output", "--out-folder", "--out_folder", dest="out_folder", type=Path, default=here,
-                        metavar="DIR", help="where results go (default: this script's folder)")
-    add_run_options(parser)
-    run(parser.parse_args(), benchmark, here, steps)
 
 
 def run(options: argparse.Namespace, benchmark: Benchmark, here: Path, steps: tuple[Step, ...]) -> None:

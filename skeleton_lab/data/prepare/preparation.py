@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +11,6 @@ from typing import NamedTuple
 import numpy as np
 
 from skeleton_lab.data.formats.ntu import Benchmark
-from skeleton_lab.data.prepare.workers import available_cores
 from skeleton_lab.errors import NothingToSee, UserError
 from skeleton_lab.files import write_text
 
@@ -90,19 +88,6 @@ class Summary:
 def write_skipped(path: Path, skipped: Iterable[Skipped]) -> None:
     """Write the complete list of skipped recordings: kind, tab, reason."""
     write_text(path, "".join(f"{entry.kind}\t{entry.reason}\n" for entry in skipped))
-
-
-def add_jobs_option(parser: argparse.ArgumentParser) -> None:
-    """Add `--jobs` (and upstream's `--n_cores`)."""
-    parser.add_argument("--jobs", "--n_cores", "--n-cores", type=int, default=available_cores(), metavar="N",
-                        help="worker processes (default: all %(default)s cores)")
-
-
-def add_run_options(parser: argparse.ArgumentParser) -> None:
-    """Add `--jobs` and `--strict`."""
-    add_jobs_option(parser)
-    parser.add_argument("--strict", action="store_true",
-                        help="stop at the first damaged or misnamed recording instead of skipping it")
 
 
 def find_skeletons(given: Sequence[str] | None, benchmark: Benchmark, raw_folders: Sequence[Path],

@@ -29,14 +29,6 @@ def advance(count: int = 1) -> None:
     _advance(count)
 
 
-def available_cores() -> int:
-    """Return how many processors this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on Linux
-        return os.cpu_count() or 1
-
-
 class Crew:
     """Processes that work through tasks, this one among them. Use it in a `with` statement.
 

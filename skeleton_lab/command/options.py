@@ -1,0 +1,94 @@
+"""How every command line is read, before the libraries load that do the work: unknown words get the nearest known one.
+
+A script reads its options first and imports after that:
+
+    def read_options() -> argparse.Namespace:
+        parser = Parser(__doc__)
+        parser.add_argument("--input", type=input_path, required=True)
+        return parser.parse_args()
+
+    if __name__ == "__main__":
+        OPTIONS = read_early(read_options)
+
+    import numpy as np
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+from skeleton_lab.errors import EXIT_BAD_INPUT, missing, reported, suggest
+
+T = TypeVar("T")
+
+
+def read_early(read_options: Callable[[], T]) -> T:
+    """Return a script's options; a typo, a missing file or `--help` ends it here."""
+    with reported():
+        return read_options()
+
+
+def input_path(word: str) -> Path:
+    """Read the path of a file or folder that must be there; `Parser` refuses others."""
+    return Path(word)
+
+
+class Parser(argparse.ArgumentParser):
+    """An `ArgumentParser` without abbreviations, whose complaints are one line and name the nearest known word."""
+
+    def __init__(self, description: str | None = None, **options: Any) -> None:
+        options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(description=description, allow_abbrev=False, **options)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As its base; unknown flags are told before missing ones, and paths that must be there are looked at.
+
+        Raises:
+            UserError: an `input_path` is not there.
+        """
+        words = list(sys.argv[1:] if args is None else args)
+        self._refuse_unknown(words)
+        found, rest = super().parse_known_args(words, namespace)
+        for action in self._actions:
+            if action.type is input_path:
+                _require(action, getattr(found, action.dest, None))
+        return found, rest
+
+    def error(self, message: str) -> NoReturn:
+        """End with status 2 and one line."""
+        self.exit(EXIT_BAD_INPUT, f"{self.prog}: error: {message} (--help shows all options)\n")
+
+    def _refuse_unknown(self, words: Sequence[str]) -> None:
+        known = [option for action in self._actions if action.help != argparse.SUPPRESS
+                 for option in action.option_strings if option.startswith("--")]
+        for word in words[:words.index("--")] if "--" in words else words:
+            name = word.partition("=")[0]
+            if name.startswith("--") and " " not in word and name not in self._option_string_actions:
+                self.error(f"unknown option {name}{suggest(name, known)}")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            choices = [str(choice) for choice in action.choices]
+            raise argparse.ArgumentError(action, f"'{value}' is none of {', '.join(choices)}"
+                                                 f"{suggest(str(value), choices)}")
+
+
+def _require(action: argparse.Action, value: Any) -> None:
+    """Raise a UserError unless the path or paths that an option was given, or has by default, are there."""
+    name = action.option_strings[0] if action.option_strings else action.dest
+    for path in value if isinstance(value, list | tuple) else [value]:
+        if path is not None:
+            require_path(path, name)
+
+
+def require_path(path: str | Path, option: str) -> None:
+    """Raise a UserError unless there is a file or folder at `path`, which `option` gave."""
+    try:
+        os.stat(path)
+    except (OSError, ValueError) as error:
+        raise missing(path, error if isinstance(error, OSError) else None, f"check {option}") from None

@@ -1,0 +1,20 @@
+"""Which trained model a command opens: its options, which are read before PyTorch loads."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from skeleton_lab.command.options import input_path
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which model to open; `skeleton_lab.train.trained.open_chosen` reads them."""
+    parser.add_argument("--run", type=input_path, metavar="DIR", help="work directory of a training: its "
+                        "config.yaml and its best.pt, or else its newest weights")
+    parser.add_argument("--config", type=input_path, metavar="FILE",
+                        help="config instead of the run's; needs --weights")
+    parser.add_argument("--weights", type=Path, metavar="FILE",
+                        help="weights instead of the run's: of this lab or as published, such as runs-64-40064.pt")
+    parser.add_argument("--tree", type=input_path, metavar="DIR", help="folder of the model's main.py (default: the "
+                        "one in this checkout that has the config's model)")
