@@ -181,7 +181,7 @@ def main(options: argparse.Namespace) -> None:
         write_beside(part.path(LABEL), about)
     for part in parts:
         print(f"{PARTS[part.source.split]}: {len(part.labels):,} clips of {part.shape[2]} frames, "
-              f"{len(np.unique(part.labels))} classes")
+              f"{len(np.unique(part.labels[part.labels >= 0]))} classes")
 
 
 if __name__ == "__main__":

@@ -90,7 +90,7 @@ def link(source: Path, output: Path) -> bool:
 def report(headers: list[layouts.SplitHeader], labels: list[np.ndarray], empty_clips: list[str]) -> None:
     for header, split_labels in zip(headers, labels, strict=True):
         print(f"{header.split}: {header.num_clips} clips of {header.num_frames} frames, "
-              f"{len(np.unique(split_labels))} classes")
+              f"{len(np.unique(split_labels[split_labels >= 0]))} classes")
     if empty_clips:
         shown = ", ".join(empty_clips[:5]) + (", ..." if len(empty_clips) > 5 else "")
         print(f"note: {len(empty_clips)} clips have no frames (all values are 0): {shown}")

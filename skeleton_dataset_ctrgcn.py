@@ -106,7 +106,7 @@ def check_loader(loader: DataLoader, num_batches: int) -> list[str]:
 
 def main(arguments: argparse.Namespace) -> None:
     dataset = SkeletonDataset(arguments.npz_path, arguments.split, use_both_persons=not arguments.one_person)
-    classes = len(np.unique(dataset.labels))
+    classes = len(np.unique(dataset.labels[dataset.labels >= 0]))
     print(f"{arguments.split:<14}{len(dataset):,} clips, {classes} classes in use")
     loader = DataLoader(dataset, arguments.batch_size, shuffle=True, num_workers=arguments.num_workers)
     print("\n".join(check_loader(loader, arguments.batches)))

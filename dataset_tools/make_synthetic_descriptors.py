@@ -51,6 +51,7 @@ import numpy as np
 from tqdm import tqdm
 
 from skeleton_lab.data.feeders.samples import read_samples
+from skeleton_lab.data.formats.class_indices import require_known
 from skeleton_lab.data.formats.descriptors import MAX_VALUES, MAX_WIDTH, key_of
 from skeleton_lab.data.formats.headers import import_h5py
 from skeleton_lab.files import replacing
@@ -58,8 +59,11 @@ from skeleton_lab.files import replacing
 
 def main(options: argparse.Namespace) -> None:
     check(options)
-    samples = {key_of(name): int(label) for path in options.data for split in read_samples(path).values()
-               for name, label in zip(split.names, split.labels, strict=True)}
+    samples = {}
+    for path in options.data:
+        for split, part in read_samples(path).items():
+            require_known(part.labels, f"{path}: {split}")
+            samples |= {key_of(name): int(label) for name, label in zip(part.names, part.labels, strict=True)}
     codes = group_codes(options, max(samples.values(), default=0) // options.group + 1)
     right = 0
     with replacing(options.output) as temporary, import_h5py(options.output).File(temporary, "w") as file:

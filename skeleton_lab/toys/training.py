@@ -15,7 +15,9 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from skeleton_lab.data.formats.class_indices import require_known
 from skeleton_lab.errors import UserError
+from skeleton_lab.metrics import NOT_KNOWN
 from skeleton_lab.toys.options import Options
 from skeleton_lab.toys.sampling import FixedLength
 from skeleton_lab.train.device import Precision, choose_device, choose_precision
@@ -52,6 +54,10 @@ def run(options: Options, dataset: Callable[..., Labelled], build: Callable[[int
     if len(train_set) < options.batch_size:
         raise UserError(f"{options.npz_path}: {len(train_set)} training clips do not fill a batch of "
                         f"{options.batch_size}; lower --batch-size")
+    require_known(train_set.labels, f"{options.npz_path}: the training clips")
+    num_known = int((test_set.labels != NOT_KNOWN).sum())
+    if not num_known:
+        raise UserError(f"{options.npz_path}: of no test clip is the class known; give an archive that says some")
     num_classes = int(max(train_set.labels.max(), test_set.labels.max())) + 1
     model = build(num_classes).to(device)
     print(f"{len(train_set):,} training and {len(test_set):,} test clips of {num_classes} classes; "
@@ -61,8 +67,8 @@ def run(options: Options, dataset: Callable[..., Labelled], build: Callable[[int
     fit(model, _loader(train_set, options, device, train=True), precision, options)
     start_s = time.perf_counter()
     correct = evaluate(model, _loader(test_set, options, device, train=False), precision)
-    accuracy = correct / len(test_set)
-    print(f"test top-1 {accuracy:.1%} ({correct:,} of {len(test_set):,} clips, chance {1 / num_classes:.1%}; "
+    accuracy = correct / num_known
+    print(f"test top-1 {accuracy:.1%} ({correct:,} of {num_known:,} clips, chance {1 / num_classes:.1%}; "
           f"{time.perf_counter() - start_s:.1f} s)")
     return accuracy
 

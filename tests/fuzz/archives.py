@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from skeleton_lab.data.formats.archive import list_arrays, map_array, read_blocks
+from skeleton_lab.data.formats.class_indices import nothing, read_archive_labels
 from skeleton_lab.errors import UserError
 from tests.fuzz.mutations import BINARY, inserting, main, mutate, refused_in_one_line
 
@@ -39,7 +40,8 @@ def npz(packed: bool, **arrays: np.ndarray) -> bytes:
 
 CLIPS, LABELS = np.arange(60, dtype=np.float32).reshape(2, 5, 6), np.arange(2)
 SEEDS = (npy(CLIPS), npy(LABELS, (2, 0)), npy(np.asfortranarray(CLIPS)), npy(np.zeros((0, 3), "<f2")),
-         npz(False, x_train=CLIPS, y_train=LABELS), npz(True, x_train=CLIPS, y_train=LABELS), npz(False, a=LABELS))
+         npz(False, x_train=CLIPS, y_train=LABELS), npz(True, x_train=CLIPS, y_train=LABELS), npz(False, a=LABELS),
+         npz(False, y_test=LABELS[:, None].astype(float)), npz(True, y_test=np.eye(2)))
 WORDS = (b"(2, 5, 6)", b"(-1,)", b"(9999999999, 9999999999)", b"(1e9,)", b"()", b"(True, 2)", b"'|O'", b"'<f8'",
          b"'>i2'", b"'V0'", b"'|S0'", b"'<U9999999'", b"[('a', '<f4')]", b"True", b"None", b"{}", b"((((((",
          b"__import__('os')", b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06", b"\xff\xff\xff\xff", b"\x00" * 8,
@@ -77,7 +79,18 @@ def _check(path: Path) -> bool:
             assert (mapped.shape, mapped.dtype) == (header.shape, header.dtype)
             assert read is None or mapped.tobytes() == read.tobytes()
         _compare_with_numpy(path, key, read)
+        _labels(path, key)
     return True
+
+
+def _labels(path: Path, key: str) -> None:
+    """As labels, an array is class indices, or refused."""
+    try:
+        labels = read_archive_labels(path, key, say=nothing)
+    except UserError as error:
+        refused_in_one_line(error, str(path))
+    else:
+        assert labels.dtype == np.int64 and labels.ndim == 1 and ((labels >= -1) & (labels < 100_000)).all()
 
 
 def _compare_with_numpy(path: Path, key: str, read: np.ndarray | None) -> None:

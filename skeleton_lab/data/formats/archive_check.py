@@ -146,8 +146,9 @@ def _add_gaps(name: str, gaps: list[int], harmless: bool, findings: Findings) ->
     if harmless:
         findings.notes += [f"{name}: clips with empty frames before their last one: {_some(gaps)}"] if gaps else []
     else:
-        findings.problems += [f"{name}: clip {row}: empty frames before its last one, which feeders.feeder_ntu.Feeder, as published, takes for "
-                              "padding: it counts the frames with a body, and takes as many from frame 0 on"
+        findings.problems += [f"{name}: clip {row}: empty frames before its last one, which feeders.feeder_ntu.Feeder, "
+                              "as published, takes for padding: it counts the frames with a body, and takes as many "
+                              "from frame 0 on"
                               for row in gaps]
 
 
