@@ -1,6 +1,6 @@
-"""Both models against their plain formulations, side by side: step and evaluation time, bytes kept, peak memory.
+"""The models against their references, side by side: step and evaluation time, bytes kept, peak memory.
 
-    python3 benchmarks/models.py                                # both models, float32 and bfloat16, on the CPU
+    python3 benchmarks/models.py                                # all models, float32 and bfloat16, on the CPU
     python3 benchmarks/models.py --models ctrgcn --clips 4 --frames 64 --pairs 5 --precisions fp32
     python3 benchmarks/models.py --device cuda --clips 64 --precisions fp32 fp16
 
@@ -39,30 +39,20 @@ VARIANTS = ("plain", "fast", "friendly")
 
 @dataclass(frozen=True)
 class Entry:
-    """A model: its tree, how to build plain and fast there, and the frames of a clip."""
+    """A model: its tree, its dotted path and arguments there, and the frames of a clip."""
 
     tree: str
-    build: Callable[[], tuple[nn.Module, nn.Module]]
-    frames: int
+    model: str
+    arguments: dict[str, object]
+    frames: int = 64
 
 
-def _load(dotted: str) -> object:
-    module, _, name = dotted.rpartition(".")
-    return getattr(importlib.import_module(module), name)
-
-
-def _ctrgcn() -> tuple[nn.Module, nn.Module]:
-    graph = "graph.ntu_rgb_d.Graph"
-    return _load("tests.plain_ctrgcn.PlainCTRGCN")(_load(graph)().A), _load("model.ctrgcn.Model")(graph=graph)
-
-
-def _msg3d() -> tuple[nn.Module, nn.Module]:
-    graph = "graph.ntu_rgb_d.AdjMatrixGraph"
-    plain = _load("tests.plain_msg3d.PlainMsg3d")(60, 2, 13, 6, _load(graph)().A_binary)
-    return plain, _load("model.msg3d.Model")(60, 25, 2, 13, 6, graph)
-
-
-MODELS = {"ctrgcn": Entry("CTR-GCN", _ctrgcn, 64), "msg3d": Entry("MS-G3D", _msg3d, 64)}
+NTU = "graph.ntu_rgb_d.Graph"
+MODELS = {"ctrgcn": Entry("CTR-GCN", "model.ctrgcn.Model", {"graph": NTU}),
+          "stgcn": Entry("ST-GCN", "model.stgcn.Model", {"graph": NTU}),
+          "msg3d": Entry("MS-G3D", "model.msg3d.Model", {
+              "num_class": 60, "num_point": 25, "num_person": 2, "num_gcn_scales": 13, "num_g3d_scales": 6,
+              "graph": "graph.ntu_rgb_d.AdjMatrixGraph"})}
 
 
 def resident_peak_mib() -> float:
@@ -86,7 +76,9 @@ class Bench:
         self.device = torch.device(options.device)
         allow_tf32(self.device)
         torch.backends.cudnn.deterministic = True  # as training does by default
-        plain, fast = entry.build()
+        module, _, name = entry.model.rpartition(".")
+        fast = getattr(importlib.import_module(module), name)(**entry.arguments)
+        plain = fast.reference(**entry.arguments)
         plain.load_state_dict(fast.state_dict())
         self.plain, self.fast = plain.to(self.device), fast.to(self.device)
         frames = options.frames or entry.frames
@@ -189,7 +181,7 @@ def child(arguments: list[str]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS), help="default: both")
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS), help="default: all")
     parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=["fp32", "bf16"],
                         help="default: fp32 bf16")
     parser.add_argument("--clips", type=int, default=8, help="clips in a batch (default 8)")

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from skeleton_lab.export.plain import plain_inference
+from skeleton_lab.export.reference import inference_form
+from skeleton_lab.train.compiling import is_written_by_hand
 
 GOLDEN = Path(__file__).resolve().parent / "golden"
 SGD_OPTIONS = {"lr": 0.01, "momentum": 0.9, "nesterov": True, "weight_decay": 4e-4}
@@ -182,14 +183,13 @@ def check_float32_training_logits(model: nn.Module, golden: Golden) -> None:
     assert_close(model(golden.clips().float()), golden.figures["train_logits"], 1e-5)
 
 
-def check_plain_inference(model: nn.Module, golden: Golden, replaced: set[str]) -> None:
-    """The model as standard operators, which is what is exported, has the published logits.
-
-    `replaced` names the classes that must be gone.
-    """
-    plain = plain_inference(model)
+def check_reference(model: nn.Module, golden: Golden) -> None:
+    """The model as its paper's equations, which is what is exported, has the published figures, trained and not."""
+    form = inference_form(model, golden.model_args)
     with torch.no_grad():
-        assert_close(plain(golden.clips()), golden.figures["eval_logits"], 1e-8)
+        assert_close(form(golden.clips()), golden.figures["eval_logits"], 1e-8)
         short = golden.clips()[:1, :, :7]  # an odd length, which strides do not divide
-        assert_close(plain(short), model.eval()(short), 1e-8)
-    assert not {type(part).__name__ for part in plain.modules()} & replaced
+        assert_close(form(short), model.eval()(short), 1e-8)
+    assert not is_written_by_hand(form)
+    check_structure(form.requires_grad_(True), golden)
+    check_training_pass(form, golden)

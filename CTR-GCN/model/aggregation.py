@@ -1,4 +1,5 @@
-"""Channel-wise refined aggregation (CTR-GCN, equations 2 to 6) of all subsets as one operator.
+"""Channel-wise refined aggregation (CTR-GCN, equations 2 to 7) of all subsets as one operator.
+As equations it is `ChannelWiseRefinement` in `model/reference.py`.
 
 Axes: B bodies, S subsets, C channels in or out, R relation channels, V source joint, U target joint, T frames.
 Activations are (B, C, V, T): frames innermost, so that the product with a topology is one matrix product over the

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from skeleton_lab.nn.blocks import Block, BlockStack, ClipShape, graph_adjacency, init_conv_norm, shortcut
-from skeleton_lab.nn.layers import TemporalConv, init_batch_norm, init_he_fan_out
+from skeleton_lab.nn.layers import init_batch_norm, init_he_fan_out
+from skeleton_lab.nn.reference import TemporalConv
 
 TEMPORAL_KERNEL = 5
 COLUMN_NORM_FLOOR = 1e-4

@@ -1,4 +1,5 @@
 """The orders in which a multi-scale graph convolution can be computed.
+As an equation this is `ScaleAggregation` in `model/reference.py`.
 
 With P_k the adjacency of scale k between the nodes of a window (frame tau, joint v), and W_k the weights of scale k,
 

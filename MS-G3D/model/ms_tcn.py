@@ -1,4 +1,6 @@
-"""MS-G3D's multi-scale temporal convolution: the engine's block, kernel 3, dilations 1 to 4 (section 3.4), on rows."""
+"""MS-G3D's multi-scale temporal convolution: the engine's block, kernel 3, dilations 1 to 4 (section 3.4), on rows.
+As equations it is `TemporalUnit` in `model/reference.py`.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from model.reference import DILATIONS, KERNEL_SIZE
 from model.temporal_rows import BranchOptions, StridedLinearNorm, TemporalRows, TemporalShape, evaluate_branches
 from model.windows import maps_to_rows, rows_to_maps
 from skeleton_lab.nn.layers import MultiScaleTemporalConv
 from skeleton_lab.nn.norm import Moments, folded, update_running
 from skeleton_lab.nn.precision import working_dtype
-
-KERNEL_SIZE = 3
-DILATIONS = (1, 2, 3, 4)
 
 
 class TemporalRowsConv(MultiScaleTemporalConv):

@@ -1,4 +1,5 @@
 """The first stage's graph convolutions: few input channels, many output channels, and no wide row ever kept or reread.
+As equations this is `ScaleAggregation` in `model/reference.py`.
 
 The rows in front of the batch norm are y = S W^T + b, with a support S (R, Q) of Q = K*C_in channels that is narrow
 beside y. So their moments follow from those of S, and so do the gradients through the moments. With mean s and

@@ -1,4 +1,5 @@
 """MS-G3D's operators with their gradients written out: what they keep for the backward pass is what they are given.
+As equations they are `ScaleAggregation` and `Pathway` in `model/reference.py`.
 
 Activations are rows (R, C), channels last; R runs over windows, joints and the joint's frames as in `contraction.py`.
 Wide rows are worked on piece by piece, so that on the CPU a piece stays in the cache from one product to the next.

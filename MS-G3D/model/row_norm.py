@@ -1,4 +1,5 @@
 """Batch norm over rows (R, C), channels last, that are seen piece by piece.
+In `model/reference.py` it is the framework's `BatchNorm2d`.
 
 Rows are float64, float32 or half; what is computed per channel is at least float32.
 """

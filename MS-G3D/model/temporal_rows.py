@@ -1,4 +1,5 @@
 """The multi-scale temporal convolution on rows, channels last and time first, where a shift in time is a range of rows.
+As equations it is `TemporalUnit` in `model/reference.py`.
 
 Side by side the branches are one 1x1 convolution, a batch norm and a ReLU of all but the last, temporal convolutions
 and a pool of these, and a batch norm of everything. Between the two 1x1 products each branch is worked on by itself,

@@ -1,4 +1,5 @@
 """Sliding windows without copies of frames: the memory layout in which windows are slices.
+In `model/reference.py` they are `sliding_windows`, of copies.
 
 Frames are laid out as (s, Q, B, V, C): frame p of the zero-padded sequence stands at phase p mod s, place p // s, where
 s is the stride. Frame tau of every window, of every body, is then one contiguous slice (T'*B, V, C).

@@ -1,4 +1,5 @@
 """Graph convolution with topologies that all channels share (ST-GCN, section 3.2), as one operator.
+As an equation it is `SpatialUnit` in `model/reference.py`.
 
 Axes: B bodies, C channels in or out, K subsets of a joint's neighbours, V source joint, U target joint, T frames.
 Activations are (B, C, V, T): frames innermost, so that gathering neighbours is one small matrix product per channel.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from torch import nn
 
 from skeleton_lab.errors import UserError
 from skeleton_lab.export.formats import LEAST_FRAMES, Example, Run, leaves_lengths_open, open_file, trace, write
-from skeleton_lab.export.plain import plain_inference
+from skeleton_lab.export.reference import fold_batch_norms, inference_form
 from skeleton_lab.files import replacing
 from skeleton_lab.imports import load_object
 from skeleton_lab.train.trained import Trained
@@ -60,22 +60,22 @@ def example_for(trained: Trained, frames: int | None) -> Example:
     return Example(frames=frames or own, **sizes)
 
 
-def traced(model: nn.Module, example: Example) -> tuple[Any, Example]:
-    """Trace a model's plain form, with both lengths open or, if it does not permit that, only the batch.
+def traced(model: nn.Module, model_args: Mapping[str, Any], example: Example) -> tuple[Any, Example]:
+    """Trace a model's inference form, with both lengths open or, if it does not permit that, only the batch.
 
     Raises:
         UserError: it cannot be traced at all.
     """
-    plain = plain_inference(model)
+    form = inference_form(model, model_args)
     refusal: Exception | None = None
     fixed = replace(example, open_frames=False)
     for shape in (example, fixed) if leaves_lengths_open() else (fixed,):
         try:
-            return trace(plain, shape), shape
+            return fold_batch_norms(trace(form, shape)), shape
         except Exception as error:  # exporters raise nearly anything
             refusal = error
     reason = " ".join(str(refusal).split())[:300]
-    raise UserError(f"this model cannot be exported: {type(refusal).__name__}: {reason}; give its units a plain(), as "
+    raise UserError(f"this model cannot be exported: {type(refusal).__name__}: {reason}; give it a reference, as "
                     "docs/export.md says")
 
 
@@ -88,7 +88,7 @@ def export(trained: Trained, example: Example, output_format: str, path: Path) -
     Raises:
         UserError: the model cannot be exported, or the file's logits differ by more than `TOLERANCE`.
     """
-    program, example = traced(trained.model, example)
+    program, example = traced(trained.model, trained.config.model_args, example)
     with replacing(path) as temporary:
         write(program, output_format, temporary)
         found = list(differences(trained.model, open_file(temporary, output_format), example, sizes(example)))

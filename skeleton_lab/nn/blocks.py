@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from skeleton_lab.errors import UserError
 from skeleton_lab.imports import construct
-from skeleton_lab.nn.layers import PointwiseConvNorm, TemporalConv, bodies_to_batch, init_batch_norm, init_he_fan_out
+from skeleton_lab.nn import reference
+from skeleton_lab.nn.layers import PointwiseConvNorm, bodies_to_batch, init_batch_norm, init_he_fan_out
 from skeleton_lab.nn.recompute import recomputed
 
 # (output channels, stride over time) of l1 ... l10, the usual plan
@@ -77,7 +78,7 @@ def shortcut(in_channels: int, out_channels: int) -> nn.Module:
     return nn.Sequential(nn.Conv2d(in_channels, out_channels, 1), nn.BatchNorm2d(out_channels))
 
 
-def init_conv_norm(module: TemporalConv | PointwiseConvNorm) -> None:
+def init_conv_norm(module: reference.TemporalConv) -> None:
     """Set a convolution with batch norm as the published models do: He (fan-out), batch norm at one."""
     init_he_fan_out(module.conv)
     init_batch_norm(module.bn)
@@ -91,10 +92,11 @@ class Block(nn.Module):
 
     Args:
         gcn1: spatial unit, a function of x. tcn1: temporal unit, a function of x and of what to add before its ReLU.
+        fused: whether the residual is the engine's operator, or standard ones.
     """
 
     def __init__(self, gcn1: nn.Module, tcn1: nn.Module, channels: tuple[int, int], stride: int, *,
-                 use_residual: bool, time_axis: int = 2, inner_relu: bool = False) -> None:
+                 use_residual: bool, time_axis: int = 2, inner_relu: bool = False, fused: bool = True) -> None:
         super().__init__()
         self.gcn1 = gcn1
         self.tcn1 = tcn1
@@ -103,8 +105,10 @@ class Block(nn.Module):
         self.stride = stride
         self.residual: nn.Module = nn.Identity()
         if use_residual and (channels[0] != channels[1] or stride != 1):
-            self.residual = PointwiseConvNorm(*channels, stride, time_axis)
-            init_conv_norm(self.residual)
+            residual = (PointwiseConvNorm(*channels, stride, time_axis) if fused
+                        else reference.PointwiseConvNorm(*channels, stride))
+            init_conv_norm(residual)
+            self.residual = residual
 
     def forward(self, x: Tensor) -> Tensor:
         residual = self.residual(x) if self.use_residual else None
@@ -125,7 +129,7 @@ class BlockStack(nn.Module):
         plan: (output channels, stride over time) of each block.
     """
 
-    capturable = True  # see `train.passes`
+    capturable = True  # see `train.cuda_graph`
 
     def __init__(self, shape: ClipShape, make_block: Callable[[int, int, int, bool], nn.Module],
                  drop_out: float = 0.0, time_axis: int = 2, plan: Sequence[tuple[int, int]] = PLAN) -> None:

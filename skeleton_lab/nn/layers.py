@@ -1,18 +1,17 @@
-"""Blocks that more than one model uses.
-
-Attribute names that appear in a state dict (`branches`, `residual`, `conv`, `bn`) are those of the published models,
-so that their checkpoints load unchanged.
+"""Units that more than one model uses, with operators of their own.
+As equations they are in `skeleton_lab/nn/reference.py`: the same parameters, the same results.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from skeleton_lab.errors import UserError
+from skeleton_lab.nn import reference
 from skeleton_lab.nn.norm import Moments, folded, update_running
 from skeleton_lab.nn.pointwise import PointwiseNorm, pointwise, strided_frames
 from skeleton_lab.nn.precision import working_dtype
@@ -55,20 +54,6 @@ def bodies_to_batch(clips: Tensor, data_bn: nn.BatchNorm1d, same_moments: bool =
     return features.view(n, m, v, c, t).permute(0, 1, 3, 4, 2).reshape(n * m, c, t, v)
 
 
-class TemporalConv(nn.Module):
-    """Convolution over time, kernel (k, 1), and batch norm: (B, C_in, T, V) -> (B, C_out, ceil(T / stride), V)."""
-
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1,
-                 dilation: int = 1) -> None:
-        super().__init__()
-        padding = dilation * (kernel_size - 1) // 2
-        self.conv = nn.Conv2d(in_channels, out_channels, (kernel_size, 1), (stride, 1), (padding, 0), (dilation, 1))
-        self.bn = nn.BatchNorm2d(out_channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.bn(self.conv(x))
-
-
 def conv_norm(x: Tensor, conv: nn.Conv2d, norm: nn.BatchNorm2d, stride: int = 1, time_axis: int = 2) -> Tensor:
     """Return norm(conv(every stride-th frame of x)) for a 1x1 convolution with bias, keeping only x for the gradients.
 
@@ -88,65 +73,58 @@ def conv_norm(x: Tensor, conv: nn.Conv2d, norm: nn.BatchNorm2d, stride: int = 1,
     return out
 
 
-class PointwiseConvNorm(nn.Module):
-    """1x1 convolution, strided over time, and batch norm: (B, C_in, T, V) -> (B, C_out, ceil(T / stride), V).
+class PointwiseConvNorm(reference.PointwiseConvNorm):
+    """1x1 convolution, strided over time, and batch norm, keeping only its input for the gradients.
 
-    With `time_axis` 3, T and V change places, in and out.
+    The reference's results; with `time_axis` 3, T and V change places, in and out.
     """
 
     written_by_hand = True  # not for torch.compile, see `train.compiling`
 
     def __init__(self, in_channels: int, out_channels: int, stride: int = 1, time_axis: int = 2) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(in_channels, out_channels, 1)
-        self.bn = nn.BatchNorm2d(out_channels)
+        super().__init__(in_channels, out_channels, stride)
         self.stride = stride
         self.time_axis = time_axis
 
     def forward(self, x: Tensor) -> Tensor:
         return conv_norm(x, self.conv, self.bn, self.stride, self.time_axis)
 
+    def standard_forward(self, x: Tensor) -> Tensor:
+        """The same by standard operators, which exporters follow."""
+        return _frames_before_joints(super().forward, self.time_axis, x)
 
-class MultiScaleTemporalConv(nn.Module):
-    """Temporal convolutions of several dilations, a max-pool and a plain branch, side by side (MS-TCN).
 
-    (B, C_in, T, V) -> (B, C_out, ceil(T / stride), V). Every branch has C_out / (number of dilations + 2) channels.
-    MS-G3D section 3.4 (kernel 3, dilations 1 to 4, residual, activation); CTR-GCN section 3.3 (kernel 5,
-    dilations 1 and 2, neither). Parameters start at the framework's defaults.
+class MultiScaleTemporalConv(reference.MultiScaleTemporalConv):
+    """The reference's branches as one operator (see `temporal`): arguments and results are the reference's.
 
     Args:
-        residual: add the input, through a strided 1x1 convolution and batch norm where its shape differs.
-        activation: end with a ReLU.
         time_axis: 2, or 3 for (B, C, V, T) in and out.
-        uneven: where C_out does not divide, the first branch has what the others leave; else that is refused.
     """
 
     written_by_hand = True  # not for torch.compile, see `train.compiling`
+    residual_unit = PointwiseConvNorm
 
     def __init__(self, in_channels: int, out_channels: int, *, kernel_size: int, dilations: Sequence[int],
                  stride: int = 1, residual: bool, activation: bool, time_axis: int = 2, uneven: bool = False) -> None:
-        super().__init__()
-        num_branches = len(dilations) + 2
-        width, left = divmod(out_channels, num_branches)
-        if not width or (left and not uneven):
-            raise UserError(f"{out_channels} channels do not divide into {num_branches} temporal branches")
-        widths = [width + left, *[width] * (len(dilations) - 1)]
-        branches = [_branch(in_channels, own, TemporalConv(own, own, kernel_size, stride, dilation))
-                    for own, dilation in zip(widths, dilations, strict=True)]
-        pool = nn.MaxPool2d((3, 1), (stride, 1), (1, 0))
-        branches.append(_branch(in_channels, width, pool, nn.BatchNorm2d(width)))
-        branches.append(nn.Sequential(nn.Conv2d(in_channels, width, 1, (stride, 1)), nn.BatchNorm2d(width)))
-        self.branches = nn.ModuleList(branches)
-        self.residual = _residual(in_channels, out_channels, stride, time_axis) if residual else None
-        self.activation = activation
+        super().__init__(in_channels, out_channels, kernel_size=kernel_size, dilations=dilations, stride=stride,
+                         residual=residual, activation=activation, uneven=uneven)
+        if isinstance(self.residual, PointwiseConvNorm):
+            self.residual.time_axis = time_axis
         eps = self._parts()[0][1].eps
         self.plan = BranchPlan(kernel_size, tuple(dilations), stride, time_axis, activation, eps)
+
+    def standard_forward(self, x: Tensor, shortcut: Tensor | None = None) -> Tensor:
+        """The same by standard operators, which exporters follow."""
+        return super().forward(x, shortcut)
 
     def forward(self, x: Tensor, shortcut: Tensor | None = None) -> Tensor:
         """Return the branches plus the residual, or plus `shortcut` where this unit has none of its own."""
         if self.residual is not None:
             shortcut = self.residual(x)
         return (self._train if self._parts()[0][1].training else self._evaluate)(x, shortcut)
+
+    def _side_by_side(self, x: Tensor) -> Tensor:
+        return _frames_before_joints(super()._side_by_side, self.plan.time_axis, x)
 
     def _parts(self) -> list[Any]:
         """Return the branches, of which only `__init__` says what modules they consist of."""
@@ -200,11 +178,6 @@ def _affine(norms: Sequence[nn.BatchNorm2d]) -> tuple[Tensor, Tensor]:
     return torch.cat([norm.weight for norm in norms]), torch.cat([norm.bias for norm in norms])
 
 
-def _branch(in_channels: int, width: int, *tail: nn.Module) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(in_channels, width, 1), nn.BatchNorm2d(width), nn.ReLU(inplace=True), *tail)
-
-
-def _residual(in_channels: int, out_channels: int, stride: int, time_axis: int) -> nn.Module:
-    if in_channels == out_channels and stride == 1:
-        return nn.Identity()
-    return PointwiseConvNorm(in_channels, out_channels, stride, time_axis)
+def _frames_before_joints(forward: Callable[[Tensor], Tensor], time_axis: int, x: Tensor) -> Tensor:
+    """Apply a function of (B, C, T, V) to x that has T on axis `time_axis`, and return the same layout."""
+    return forward(x) if time_axis == 2 else forward(x.transpose(2, 3)).transpose(2, 3)

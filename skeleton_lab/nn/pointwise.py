@@ -1,4 +1,6 @@
-"""1x1 convolutions as matrix products, and one that is followed by a batch norm as one operator."""
+"""1x1 convolutions as matrix products, and one that is followed by a batch norm as one operator.
+As standard operators the latter is `PointwiseConvNorm` in `skeleton_lab/nn/reference.py`.
+"""
 
 from __future__ import annotations
 

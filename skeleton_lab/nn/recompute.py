@@ -22,13 +22,20 @@ def recomputing() -> bool:
 
 
 @contextmanager
-def _recomputation() -> Iterator[None]:
+def _recomputation(block: nn.Module) -> Iterator[None]:
+    """Hold running moments still: the engine's norms ask `recomputing`, the framework's are told to keep none."""
     before = recomputing()
+    norms = [part for part in block.modules()
+             if isinstance(part, nn.modules.batchnorm._BatchNorm) and part.training and part.track_running_stats]
     _state.recomputing = True
+    for norm in norms:
+        norm.track_running_stats = False
     try:
         yield
     finally:
         _state.recomputing = before
+        for norm in norms:
+            norm.track_running_stats = True
 
 
 class _Recomputed(torch.autograd.Function):
@@ -52,7 +59,7 @@ class _Recomputed(torch.autograd.Function):
         needed = ctx.needs_input_grad[1:]  # x, *parameters
         x = x.detach().requires_grad_(needed[0])
         autocast = torch.autocast(x.device.type, dtype=ctx.autocast, enabled=ctx.autocast is not None)
-        with _recomputation(), torch.enable_grad(), autocast:
+        with _recomputation(ctx.block), torch.enable_grad(), autocast:
             out = ctx.block(x)
         wanted = [tensor for tensor, needs in zip((x, *parameters), needed, strict=True) if needs]
         grads = iter(torch.autograd.grad(out, wanted, grad, allow_unused=True))
@@ -62,8 +69,8 @@ class _Recomputed(torch.autograd.Function):
 def recomputed(block: nn.Module, x: Tensor) -> Tensor:
     """Return block(x), keeping only x for the backward pass, which runs the block a second time.
 
-    The block must be a function of x and its parameters: without randomness, and with state (such as running moments)
-    that it leaves alone while `recomputing()`.
+    The block must be a function of x and its parameters: without randomness, and with state that it leaves alone while
+    `recomputing()`, as batch norms leave their running moments.
     """
     if not torch.is_grad_enabled():
         return block(x)

@@ -1,4 +1,5 @@
 """The branches of a multi-scale temporal convolution as one operator (see `layers.MultiScaleTemporalConv`).
+As standard operators it is `MultiScaleTemporalConv` in `skeleton_lab/nn/reference.py`.
 
 Side by side the branches are one 1x1 convolution, one batch norm over all that a ReLU follows, the temporal
 convolutions and the pool, and one batch norm over everything. A convolution's bias is left out where a batch norm in

@@ -38,6 +38,5 @@ def test_float32_training_logits(tree, golden):
     golden_models.check_float32_training_logits(build(tree, golden).float(), golden)
 
 
-def test_as_standard_operators(tree, golden):
-    golden_models.check_plain_inference(build(tree, golden), golden,
-                                        {"TopologyRefinementUnit", "MultiScaleTemporalConv"})
+def test_reference(tree, golden):
+    golden_models.check_reference(build(tree, golden), golden)

@@ -1,4 +1,4 @@
-"""CTR-GCN beyond the golden figures: sizes, the plain formulation, options, initialisation, refusals."""
+"""CTR-GCN beyond the golden figures: sizes, the reference, options, initialisation, refusals."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from torch import nn
 
 from skeleton_lab.errors import UserError
 from tests.golden_models import fill_golden
-from tests.plain_ctrgcn import PlainCTRGCN
 
 
 @pytest.mark.parametrize(("num_class", "expected"), [(60, 1_446_672), (120, 1_462_092)])
@@ -77,9 +76,9 @@ def small(tree, **changes) -> nn.Module:
     return tree.load("model.ctrgcn.Model")(**{**UCLA, "num_class": 10, **changes})
 
 
-def test_equals_the_plain_formulation(tree):
+def test_equals_the_reference(tree):
     ours = fill_golden(small(tree).double())
-    plain = PlainCTRGCN(tree.load("graph.ucla.Graph")().A, num_class=10, num_person=1).double()
+    plain = ours.reference(**UCLA, num_class=10).double()
     assert list(plain.state_dict()) == list(ours.state_dict())
     plain.load_state_dict(ours.state_dict())
     clips = torch.randn(2, 3, 9, 20, 1, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""The models on a GPU: golden figures, rounding beside the plain formulations, recomputation."""
+"""The models on a GPU: golden figures, rounding beside the references, recomputation."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from skeleton_lab.train.cuda_graph import RecordedPasses
 from skeleton_lab.train.device import Precision, allow_tf32
 from tests import golden_models
 from tests.golden_models import fill_golden, load_golden
-from tests.plain_ctrgcn import PlainCTRGCN
-from tests.plain_msg3d import PlainMsg3d
 from tests.trees import open_tree
 
 GOLDEN = {"ctrgcn_ntu": "CTR-GCN", "ctrgcn_ucla": "CTR-GCN", "baseline_ntu": "CTR-GCN", "msg3d_ntu": "MS-G3D",
           "msg3d_kinetics": "MS-G3D"}
 CUDA = torch.device("cuda", 0)
+MODELS = {"CTR-GCN": ("model.ctrgcn.Model", {"graph": "graph.ntu_rgb_d.Graph"}),
+          "ST-GCN": ("model.stgcn.Model", {"graph": "graph.ntu_rgb_d.Graph"}),
+          "MS-G3D": ("model.msg3d.Model", {"num_class": 60, "num_point": 25, "num_person": 2, "num_gcn_scales": 13,
+                                           "num_g3d_scales": 6, "graph": "graph.ntu_rgb_d.AdjMatrixGraph"})}
 
 
 @pytest.fixture(params=GOLDEN)
@@ -51,22 +53,18 @@ def test_float32_training_logits(filled, golden, full_precision):
     golden_models.check_float32_training_logits(filled.float(), golden)
 
 
-@pytest.fixture(params=["CTR-GCN", "MS-G3D"])
+@pytest.fixture(params=MODELS)
 def pair(request):
-    """A model and its plain formulation, float32, on the GPU, with weights as training finds them."""
+    """A model and its reference, float32, on the GPU, with weights as training finds them."""
     torch.manual_seed(0)
+    dotted, arguments = MODELS[request.param]
     with open_tree(request.param) as tree:
-        if request.param == "CTR-GCN":
-            ours = tree.load("model.ctrgcn.Model")(graph="graph.ntu_rgb_d.Graph")
-            plain = PlainCTRGCN(tree.load("graph.ntu_rgb_d.Graph")().A)
-            with torch.no_grad():
-                for name, parameter in ours.named_parameters():
-                    if name.endswith("alpha"):
-                        parameter.fill_(0.3)  # at its start, zero, nothing is refined
-        else:
-            graph = "graph.ntu_rgb_d.AdjMatrixGraph"
-            ours = tree.load("model.msg3d.Model")(60, 25, 2, 13, 6, graph)
-            plain = PlainMsg3d(60, 2, 13, 6, tree.load(graph)().A_binary)
+        ours = tree.load(dotted)(**arguments)
+        plain = ours.reference(**arguments)
+        with torch.no_grad():
+            for name, parameter in ours.named_parameters():
+                if name.endswith("alpha"):
+                    parameter.fill_(0.3)  # at its start, zero, nothing is refined
         plain.load_state_dict(ours.state_dict())
         yield ours.to(CUDA), plain.to(CUDA)
 

@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from tests.plain_msg3d import disentangled_stack
-
 # 0-based, as the data sets publish them.
 NTU_LINKS = [(0, 1), (1, 20), (2, 20), (3, 2), (4, 20), (5, 4), (6, 5), (7, 6), (8, 20), (9, 8), (10, 9), (11, 10),
              (12, 0), (13, 12), (14, 13), (15, 14), (16, 0), (17, 16), (18, 17), (19, 18), (21, 22), (22, 7),
@@ -43,12 +41,22 @@ def test_ntu_has_a_normalised_adjacency(tree):
     np.testing.assert_allclose(graph.A, graph.A_binary / np.sqrt(np.outer(degrees, degrees)), rtol=1e-6)
 
 
+def disentangled_stack(adjacency, num_scales):
+    """The normalised k-adjacencies of section 3.2 as differences of clipped matrix powers: (K*V, V) float32."""
+    identity = np.eye(len(adjacency))
+    reach = [np.minimum(np.linalg.matrix_power(adjacency + identity, k), 1) for k in range(num_scales)]
+    scales = [identity] + [reach[k] - reach[k - 1] + identity for k in range(1, num_scales)]
+    roots = [np.diag(scale.sum(axis=1) ** -0.5) for scale in scales]
+    normalised = [root @ scale @ root for root, scale in zip(roots, scales, strict=True)]
+    return torch.from_numpy(np.concatenate(normalised)).float()
+
+
 @pytest.mark.parametrize(("path", "num_scales", "diameter"),
                          [(GRAPHS[0][0], 15, 12), (GRAPHS[1][0], 10, 8)])
 def test_scales_against_matrix_powers(tree, path, num_scales, diameter):
     """Hop distances give what the paper's differences of clipped matrix powers give; beyond the diameter, I."""
     graph = tree.load(path)()
-    stack = tree.load("model.ms_gcn.scale_stack")(graph.A_binary, num_scales)
+    stack = tree.load("model.reference.disentangled_scales")(graph.A_binary, num_scales)
     assert stack.dtype == torch.float32
     torch.testing.assert_close(stack, disentangled_stack(graph.A_binary, num_scales), rtol=1e-6, atol=0)
     scales = stack.view(num_scales, graph.num_nodes, graph.num_nodes)
@@ -63,8 +71,8 @@ def test_scales_against_matrix_powers(tree, path, num_scales, diameter):
 def test_window_graph(tree, path, window):
     """Same joint in another frame: one hop. Other joints: their hops within a frame."""
     graph = tree.load(path)()
-    tiled = tree.load("model.ms_gtcn.window_adjacency")(graph.A_binary_with_I, window)
-    stack = tree.load("model.ms_gcn.scale_stack")(tiled, 6)
+    tiled = tree.load("model.reference.window_adjacency")(graph.A_binary_with_I, window)
+    stack = tree.load("model.reference.disentangled_scales")(tiled, 6)
     without_self = tiled - np.eye(len(tiled))
     torch.testing.assert_close(stack, disentangled_stack(without_self, 6), rtol=1e-6, atol=0)
     v = graph.num_nodes

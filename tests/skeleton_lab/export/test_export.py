@@ -50,7 +50,7 @@ class FixedLength(nn.Module):
 
 
 def trained(model: nn.Module) -> SimpleNamespace:
-    return SimpleNamespace(model=model.eval())
+    return SimpleNamespace(model=model.eval(), config=SimpleNamespace(model_args={}))
 
 
 @pytest.mark.parametrize(("output_format", "bodies"), [(ONNX, 2), (TORCH_EXPORT, 2), (TORCH_EXPORT, 1)])
@@ -91,7 +91,7 @@ def test_what_cannot_be_traced_is_one_line() -> None:
             return clips.flatten(1) if clips.sum() > 0 else clips.mean(dim=2)
 
     with pytest.raises(UserError, match="this model cannot be exported") as refusal:
-        traced(Undecided(), EXAMPLE)
+        traced(Undecided(), {}, EXAMPLE)
     assert "\n" not in str(refusal.value)
 
 

@@ -1,4 +1,4 @@
-"""The shared blocks, against the plain formulation."""
+"""The shared units, against their references."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from skeleton_lab.errors import UserError
+from skeleton_lab.nn import reference
 from skeleton_lab.nn.layers import MultiScaleTemporalConv, bodies_to_batch
-from tests.plain_ctrgcn import PlainMultiScaleTemporalConv
 
 CTRGCN_OPTIONS = {"kernel_size": 5, "dilations": (1, 2), "residual": False, "activation": False}
 MSG3D_OPTIONS = {"kernel_size": 3, "dilations": (1, 2, 3, 4), "residual": True, "activation": True}
@@ -28,10 +28,10 @@ def scramble(module: nn.Module) -> None:
             buffer.uniform_(0.5, 1.5, generator=generator)
 
 
-def pair(case) -> tuple[MultiScaleTemporalConv, PlainMultiScaleTemporalConv]:
+def pair(case) -> tuple[MultiScaleTemporalConv, reference.MultiScaleTemporalConv]:
     in_channels, out_channels, stride, options = case
     ours = MultiScaleTemporalConv(in_channels, out_channels, stride=stride, **options).double()
-    plain = PlainMultiScaleTemporalConv(in_channels, out_channels, stride=stride, **options).double()
+    plain = reference.MultiScaleTemporalConv(in_channels, out_channels, stride=stride, **options).double()
     scramble(ours)
     assert list(ours.state_dict()) == list(plain.state_dict())
     plain.load_state_dict(ours.state_dict())
@@ -40,7 +40,7 @@ def pair(case) -> tuple[MultiScaleTemporalConv, PlainMultiScaleTemporalConv]:
 
 @pytest.mark.parametrize("frames", [1, 7, 8])
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_temporal_unit_equals_plain(case, frames):
+def test_temporal_unit_equals_its_reference(case, frames):
     ours, plain = pair(case)
     x = torch.randn(3, case[0], frames, 5, dtype=torch.float64, requires_grad=True)
     twin = x.detach().clone().requires_grad_()
