@@ -25,8 +25,8 @@ from model.row_norm import RowMoments, RowNorm, row_pieces
 from skeleton_lab.nn.chunking import all_at_once
 from skeleton_lab.nn.norm import Moments, relu_backward
 from skeleton_lab.nn.precision import without_autocast
-
-POOL_OFFSETS = (-1, 0, 1)
+from skeleton_lab.nn.reference import POOL_FRAMES
+from skeleton_lab.nn.temporal import first_maximum
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class TemporalRows(torch.autograd.Function):
             norm2 = RowNorm(norm2_weight, norm2_bias, Moments(mean2, var2), options.eps)
             grads = [part for rows, norm, members in _groups(merged, norm2, shape)
                      for part in _through_norm(norm, shape.columns(grad, members), rows).split(shape.width, dim=1)]
-            grad_hidden, grad_kernels = _hidden_gradient(grads, hidden, merged, norm1, kernels, options)
+            grad_hidden, grad_kernels = _hidden_gradient(grads, hidden, norm1, kernels, options)
             head, plain = weight1.split(len(norm1_weight))
             grad_weight1 = torch.cat([torch.mm(grad_hidden.t(), x), torch.mm(grads[-1].t(), shape.every_stride(x))])
             grad_x = grad.addmm_(grad_hidden, head) if options.identity else torch.mm(grad_hidden, head)
@@ -202,7 +202,7 @@ def _groups(rows: Tensor, norm: RowNorm, shape: TemporalShape) -> list[tuple[Ten
                     strict=True))
 
 
-def _hidden_gradient(grads: Sequence[Tensor], hidden: Tensor, merged: Tensor, norm1: RowNorm, kernels: Sequence[Tensor],
+def _hidden_gradient(grads: Sequence[Tensor], hidden: Tensor, norm1: RowNorm, kernels: Sequence[Tensor],
                      options: BranchOptions) -> tuple[Tensor, list[Tensor]]:
     """Return the gradients of the first convolution's output and of the kernels, given those of the branches' ends."""
     shape, parts, grad_kernels = options.shape, [], []
@@ -214,7 +214,7 @@ def _hidden_gradient(grads: Sequence[Tensor], hidden: Tensor, merged: Tensor, no
                 grad_active, grad_kernel = _convolve_backward(grads[i], own, kernels[i], options.dilations[i], shape)
                 grad_kernels.append(grad_kernel)
             else:
-                grad_active = _max_pool_backward(grads[i], own, shape.columns(merged, range(i, i + 1)), shape)
+                grad_active = _max_pool_backward(grads[i], own, shape)
             relu_backward_into(slot, grad_active, own)
         parts.append(_through_norm(norm, grad_rows, rows))
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1), grad_kernels
@@ -266,27 +266,26 @@ def _shifted_rows(rows: Tensor, offset: int, shape: TemporalShape) -> tuple[slic
     return slice(to.start * shape.joints, to.stop * shape.joints), shape.of(rows)[frames].flatten(0, 1)
 
 
+def _pool_windows(rows: Tensor, shape: TemporalShape, value: float = float("-inf")) -> tuple[Tensor, list[Tensor]]:
+    """Return rows (T*P, C) with a frame of `value` at each end, and three views (T', P, C) of it: the frame before
+    each one, a stride apart, that one, and the frame after."""
+    padded = F.pad(shape.of(rows), (0, 0, 0, 0, 1, 1), value=value)  # (T + 2, P, C)
+    return padded, [padded[start:start + shape.frames:shape.stride] for start in range(POOL_FRAMES)]
+
+
 def _max_pool(active: Tensor, shape: TemporalShape) -> Tensor:
     """Return the maximum of each frame, a stride apart, and its two neighbours (ends have one)."""
-    pooled = shape.every_stride(active)
-    for offset in POOL_OFFSETS:
-        if offset:
-            to, source = _shifted_rows(active, offset, shape)
-            pooled = torch.cat([pooled[:to.start], torch.maximum(pooled[to], source), pooled[to.stop:]])
-    return pooled
+    _, (before, here, after) = _pool_windows(active, shape)
+    return torch.maximum(torch.maximum(before, here), after).flatten(0, 1)
 
 
-def _max_pool_backward(grad: Tensor, active: Tensor, pooled: Tensor, shape: TemporalShape) -> Tensor:
-    """Return the gradient of `active`: each window's goes to its first maximum. `grad` is used up."""
-    grad_active, pooled = torch.zeros_like(active), pooled.contiguous()
-    below = -torch.finfo(active.dtype).tiny
-    for offset in POOL_OFFSETS:
-        to, source = _shifted_rows(active, offset, shape)
-        # source - pooled is zero at a maximum and negative elsewhere
-        taken = torch.ops.aten.threshold_backward(grad[to], source - pooled[to], below)
-        shape.of(grad_active)[shape.shifted(offset)[1]] += shape.of(taken)
-        grad[to] -= taken
-    return grad_active
+def _max_pool_backward(grad: Tensor, active: Tensor, shape: TemporalShape) -> Tensor:
+    """Return the gradient of `active`: each window's goes to its first maximum."""
+    _, windows = _pool_windows(active, shape)
+    grad_padded, grad_windows = _pool_windows(torch.zeros_like(active), shape, value=0)
+    for own, grad_window in zip(first_maximum(*windows), grad_windows, strict=True):
+        grad_window += torch.where(own, shape.of(grad), 0)
+    return grad_padded[1:-1].flatten(0, 1)
 
 
 def evaluate_branches(x: Tensor, options: BranchOptions, first: tuple[Tensor, Tensor],

@@ -22,8 +22,7 @@ from torch.nn import functional as F
 from skeleton_lab.nn.norm import Moments, batch_moments, normalize, normalize_backward, relu_backward, relu_backward_
 from skeleton_lab.nn.pointwise import pointwise, pointwise_weight_grad, strided_frames
 from skeleton_lab.nn.precision import without_autocast
-
-POOL_FRAMES = 3
+from skeleton_lab.nn.reference import POOL_FRAMES
 
 
 class Geometry(TypedDict):
@@ -77,17 +76,25 @@ def _pool_windows(padded: Tensor, plan: BranchPlan) -> list[Tensor]:
     return [plan.every_stride(padded.narrow(plan.time_axis, start, frames)) for start in range(POOL_FRAMES)]
 
 
-def _max_pool_backward(grad: Tensor, x: Tensor, pooled: Tensor, plan: BranchPlan) -> Tensor:
+def _max_pool_backward(grad: Tensor, x: Tensor, plan: BranchPlan) -> Tensor:
     """Return the gradient of x: each window's goes to its first maximum."""
     padded = _pad_frames(x, plan)
     grad_padded = torch.zeros_like(padded)
-    below = -torch.finfo(x.dtype).tiny
-    for window, grad_window in zip(_pool_windows(padded, plan), _pool_windows(grad_padded, plan), strict=True):
-        # window - pooled is zero at a maximum and negative elsewhere
-        taken = torch.ops.aten.threshold_backward(grad, window - pooled, below)
-        grad_window += taken
-        grad = grad - taken
+    shares = first_maximum(*_pool_windows(padded, plan))
+    for own, grad_window in zip(shares, _pool_windows(grad_padded, plan), strict=True):
+        grad_window += torch.where(own, grad, 0)
     return grad_padded.narrow(plan.time_axis, 1, x.shape[plan.time_axis])
+
+
+def first_maximum(before: Tensor, here: Tensor, after: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return three masks of which each element has exactly one set: where each tensor is the first maximum.
+
+    Exactly one by construction, whatever a compiler does to the last bits of its arguments: no comparison with a
+    maximum that was computed elsewhere.
+    """
+    first = (before >= here) & (before >= after)
+    second = (here >= after) & ~first
+    return first, second, ~(first | second)
 
 
 class TemporalBranches(torch.autograd.Function):
@@ -133,7 +140,7 @@ class TemporalBranches(torch.autograd.Function):
             grad_shortcut = grad if ctx.has_shortcut else None
             grad, *grad_norm2 = normalize_backward(grad, merged, norm2_weight, moments2, plan.eps)
             active = normalize(hidden, norm1_weight, norm1_bias, moments1, plan.eps).relu_()
-            grad_active, grad_kernels = _convolve_backward(grad, active, merged, plan, kernels)
+            grad_active, grad_kernels = _convolve_backward(grad, active, plan, kernels)
             relu_backward_(grad_active, active)
             grad_hidden, *grad_norm1 = normalize_backward(grad_active, hidden, norm1_weight, moments1, plan.eps)
             grad_x, grad_weight1 = _pointwise_backward(grad_hidden, grad, x, weight1, plan)
@@ -150,7 +157,7 @@ def _convolve(active: Tensor, plan: BranchPlan, kernels: Sequence[Tensor], merge
     slots[len(kernels)].copy_(max_pool_frames(parts[-1], plan))
 
 
-def _convolve_backward(grad: Tensor, active: Tensor, merged: Tensor, plan: BranchPlan,
+def _convolve_backward(grad: Tensor, active: Tensor, plan: BranchPlan,
                        kernels: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
     """Take the gradient of `merged` back; return those of `active` and of the kernels."""
     widths = _widths(active, kernels)
@@ -166,8 +173,7 @@ def _convolve_backward(grad: Tensor, active: Tensor, merged: Tensor, plan: Branc
         grad_parts[branch].copy_(grad_part)
         grad_kernels.append(plan.kernel(grad_kernel))
     pool = len(kernels)
-    pooled = merged[:, :active.shape[1]].split(widths, dim=1)[pool]
-    grad_parts[pool].copy_(_max_pool_backward(slots[pool], parts[pool], pooled, plan))
+    grad_parts[pool].copy_(_max_pool_backward(slots[pool], parts[pool], plan))
     return grad_active, grad_kernels
 
 

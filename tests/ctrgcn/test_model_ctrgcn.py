@@ -81,10 +81,10 @@ def test_equals_the_reference(tree):
     plain = ours.reference(**UCLA, num_class=10).double()
     assert list(plain.state_dict()) == list(ours.state_dict())
     plain.load_state_dict(ours.state_dict())
-    clips = torch.randn(2, 3, 9, 20, 1, dtype=torch.float64)
+    clips = torch.randn(2, 3, 9, 20, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     for training in (True, False):
         got, expected = (model.train(training)(clips) for model in (ours, plain))
-        torch.testing.assert_close(got, expected, rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(got, expected, rtol=0, atol=1e-9 * expected.abs().max().item())
 
 
 @pytest.mark.parametrize("frames", [1, 2, 5])

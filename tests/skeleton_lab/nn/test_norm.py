@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -117,6 +119,17 @@ def test_recomputed_gives_the_same_gradients_and_leaves_state_alone():
     for ours, theirs in zip((x.grad, *(p.grad for p in block.parameters())), expected, strict=True):
         torch.testing.assert_close(ours, theirs)
     assert (block.runs, block.steps) == (2, 1) and not recomputing()
+
+
+def test_recomputed_moves_the_frameworks_moments_once():
+    block, x = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)).double(), torch.randn(2, 3, 4, 5).double()
+    twin = copy.deepcopy(block)
+    recomputed(block, x).square().sum().backward()
+    twin(x).square().sum().backward()
+    for (key, ours), theirs in zip(block.state_dict().items(), twin.state_dict().values(), strict=True):
+        torch.testing.assert_close(ours, theirs, msg=key)
+    assert block[1].track_running_stats
+    torch.testing.assert_close(block[0].weight.grad, twin[0].weight.grad)
 
 
 def test_recomputed_without_gradients_runs_once():
