@@ -57,7 +57,8 @@ class SharedTopologyUnit(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         gathered = x.unsqueeze(1) @ self._topologies().unsqueeze(1)  # (B, num_set, C_in, T, V)
         weight = torch.cat([conv.weight for conv in self.conv_d], dim=1)  # (C_out, num_set*C_in, 1, 1)
-        bias = torch.stack([conv.bias for conv in self.conv_d]).sum(dim=0)
+        first, *others = (conv.bias for conv in self.conv_d)
+        bias = sum(others, first)  # by additions: the gradients of a stack's parts would share their memory
         mixed = F.conv2d(gathered.flatten(1, 2), weight, bias)  # (B, C_out, T, V)
         return torch.relu(self.bn(mixed) + self.down(x))
 

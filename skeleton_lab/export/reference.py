@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from skeleton_lab.nn.model import is_memory_friendly
+from skeleton_lab.nn.model import is_memory_friendly, reference_of
 
 _CONVOLUTIONS = {getattr(torch.ops.aten, name).default for name in ("conv1d", "conv2d", "conv3d")}
 _BATCH_NORM = torch.ops.aten.batch_norm.default
@@ -26,8 +26,8 @@ def inference_form(model: nn.Module, model_args: Mapping[str, Any]) -> nn.Module
 
     The same results up to rounding; `model` stays as it is.
     """
-    make = getattr(type(model), "reference", None)
     form: Any
+    make = reference_of(model)
     if make is None:
         form = copy.deepcopy(model)
         if is_memory_friendly(form):

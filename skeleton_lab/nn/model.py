@@ -2,12 +2,13 @@
 
 A model is an `nn.Module` that maps clips (N, C, T, V, M) to logits (N, classes), or to a tuple that begins with them.
 Each protocol below is one thing that it may offer besides; `docs/add_a_model.md` says what the lab does with it. A
-readable form of the model, of the same state dict, goes into `<tree>/model/reference.py`: `--model
+readable form of the model, of the same state dict, is in `<tree>/model/reference.py`: `--model
 model.reference.Model` trains, tests and exports it as it does any other.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol, TypeGuard, cast
 
 from torch import Tensor, nn
@@ -54,6 +55,15 @@ class HasAuxiliaryLoss(Protocol):
         ...
 
 
+class HasReference(Protocol):
+    """A model with operators of its own that has a twin of standard ones, which is what is exported.
+
+    The twin takes the same arguments and has the same state dict.
+    """
+
+    reference: type[nn.Module]
+
+
 def has_features(model: object) -> bool:
     """Whether a model offers its features, with a linear classifier over them."""
     return callable(getattr(model, "features", None)) and isinstance(getattr(model, "fc", None), nn.Linear)
@@ -72,6 +82,12 @@ def is_capturable(model: object) -> TypeGuard[Capturable]:
 def has_auxiliary_loss(model: object) -> TypeGuard[HasAuxiliaryLoss]:
     """Whether a model has a loss of its own."""
     return callable(getattr(model, "auxiliary_loss", None))
+
+
+def reference_of(model: object) -> Callable[..., nn.Module] | None:
+    """Return the class of a model's twin of standard operators, None if it names none."""
+    reference = getattr(model, "reference", None)
+    return reference if isinstance(reference, type) else None
 
 
 def auxiliary_loss_of(model: nn.Module) -> Tensor | None:

@@ -171,7 +171,7 @@ def _convolve_backward(grad: Tensor, active: Tensor, plan: BranchPlan,
             slots[branch], parts[branch], plan.kernel(kernel), None, geometry["stride"], geometry["padding"],
             geometry["dilation"], False, (0, 0), 1, (True, True, False))
         grad_parts[branch].copy_(grad_part)
-        grad_kernels.append(plan.kernel(grad_kernel))
+        grad_kernels.append(grad_kernel.reshape(kernel.shape))  # of the kernel's strides, as DDP wants them
     pool = len(kernels)
     grad_parts[pool].copy_(_max_pool_backward(slots[pool], parts[pool], plan))
     return grad_active, grad_kernels
