@@ -59,8 +59,8 @@ def write_comparison(runs: Sequence[Run], folder: Path, names: Sequence[str] | N
         element("p", " · ".join(labels), class_="soft"),
         section("Results", *(element("p", line, class_="minus") for line in test_set_warnings(runs, labels)),
                 figures_table(runs, labels), note="Differences are from the first run. The best epoch is "
-                "picked on the test split; prefer the last one where that matters. Speed and time compare only where "
-                "the machines were alike and idle."),
+                "picked on the test split, or on validation clips of the run; prefer the last one where that matters. "
+                "Speed and time compare only where the machines were alike and idle."),
         _curves(runs, labels),
         _recipe(runs, labels),
         _classes(recalls, known, labels, called),

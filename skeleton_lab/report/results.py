@@ -76,9 +76,18 @@ class Run:
 
     @property
     def best(self) -> dict[str, float | None]:
-        """The epoch of the highest top-1 accuracy on the test split, the first of several; {} without one."""
-        rated = [row for row in self.history if row.get("test_top1") is not None]
-        return max(rated, key=lambda row: row["test_top1"] or 0, default={})
+        """The epoch of the highest top-1 accuracy, the first of several; {} without one.
+
+        On validation clips, if the run has any, else on the test split.
+        """
+        column = "val_top1" if self.has_validation else "test_top1"
+        rated = [row for row in self.history if row.get(column) is not None]
+        return max(rated, key=lambda row: row[column] or 0, default={})
+
+    @property
+    def has_validation(self) -> bool:
+        """Whether the best epoch was chosen on validation clips."""
+        return any(row.get("val_top1") is not None for row in self.history)
 
     @property
     def last(self) -> dict[str, float | None]:

@@ -171,6 +171,7 @@ def _curves(run: Run) -> list[Element]:
     rates = points("learning_rate")
     positive = all(rate > _LEAST_RATE for _, rate in rates)
     accuracies = [Series("training, top-1", points("train_top1", 100)), Series("test, top-1", points("test_top1", 100)),
+                  Series("validation, top-1", points("val_top1", 100)),
                   Series("test, top-5", points("test_top5", 100))]
     charts = [
         line_chart("Accuracy", accuracies, percent=True),
@@ -179,7 +180,9 @@ def _curves(run: Run) -> list[Element]:
         line_chart("Learning rate", [Series("learning rate", rates)], logarithmic=positive and bool(rates)),
         line_chart("Speed of training (clips/s)", [Series("clips/s", points("clips_per_s"))]),
     ]
-    note = ("The best epoch is picked on the test split, as published results do; the last epoch's accuracy is free of "
+    note = ("The best epoch is picked on validation clips; the test split had no part in that."
+            if run.has_validation else
+            "The best epoch is picked on the test split, as published results do; the last epoch's accuracy is free of "
             "that choice.")
     return [section("Curves", element("div", *(element("figure", chart) for chart in charts), class_="columns"),
                     element("details", element("summary", "Every epoch in figures"), _epoch_table(run)), note=note)]

@@ -59,10 +59,14 @@ class Batches(Sampler[Request]):
     Attributes:
         epoch: 0-based epoch; it decides the order and the draws.
         start: batches to leave out at the beginning, when an interrupted epoch goes on.
+        members: the indices that an epoch covers.
     """
 
-    def __init__(self, length: int, batch_size: int, seed: int, shuffle: bool, world: World = World()) -> None:  # noqa: B008
-        """Cover `length` clips; a shuffled epoch drops the last, incomplete batch."""
+    def __init__(self, length: int, batch_size: int, seed: int, shuffle: bool, world: World = World(),  # noqa: B008
+                 members: np.ndarray | None = None) -> None:
+        """Cover `length` clips, or of them just the `members`; a shuffled epoch drops the last, incomplete batch."""
+        self.members = np.arange(length) if members is None else members
+        length = len(self.members)
         self._length, self._batch_size, self._seed, self._shuffle = length, batch_size, seed, shuffle
         self._world = world
         self.epoch = 0
@@ -95,7 +99,7 @@ class Batches(Sampler[Request]):
         if getattr(self, "_ordered_epoch", None) != self.epoch:
             generator = np.random.default_rng((self._seed, self.epoch))
             order = generator.permutation(self._length) if self._shuffle else np.arange(self._length)
-            self._ordered_epoch, self._epoch_order = self.epoch, order.tolist()
+            self._ordered_epoch, self._epoch_order = self.epoch, self.members[order].tolist()
         return self._epoch_order
 
 

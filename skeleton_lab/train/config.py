@@ -163,7 +163,10 @@ def _complete(config: Config) -> None:
     if config.descriptors and config.observe not in (None, 1):
         raise UserError("--observe does not shorten what --descriptors tell of a clip's later part; make descriptors "
                         "of the observed part and set the feeders' own option: --test-feeder-args observe=0.5")
-    for phase in ("train_feeder_args", "test_feeder_args"):
+    if config.val_share and config.val_feeder_args:
+        raise UserError("--val-share and --val-feeder-args contradict each other: hold out training clips, or name "
+                        "validation clips; choose one")
+    for phase in ("train_feeder_args", "test_feeder_args", "val_feeder_args"):
         if not isinstance(getattr(config, phase), dict):
             raise UserError(f"{phase}: expected a mapping of options")
 

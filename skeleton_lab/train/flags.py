@@ -81,6 +81,14 @@ def real(value: Any) -> float:
     return number
 
 
+def fraction(value: Any) -> float:
+    """Read a number of at least 0 and below 1."""
+    number = real(value)
+    if number >= 1:
+        raise ValueError(f"expected a number from 0 to below 1, not '{value}'")
+    return number
+
+
 def text(value: Any) -> str:
     """Read a word or a path."""
     if isinstance(value, list | dict):

@@ -41,20 +41,33 @@ def epoch_lines(setup: Setup, means: Means, chunks: int, figures: Mapping[str, f
         yield f"\tSpeed: {figures['clips'] / seconds:.1f} clips/s"
 
 
-def closing_lines(setup: Setup, best: Mapping[str, Any], last: Mapping[str, Any]) -> Iterator[str]:
-    """Return the closing summary; `best` is that of `Training`, `last` the last row of the history."""
-    path = setup.work_dir.path
+def published_closing_lines(setup: Setup, best: Mapping[str, Any], last: Mapping[str, Any]) -> Iterator[str]:
+    """Return the closing lines of the published code, which tools look for in log.txt."""
     if last.get("test_top1") is not None:
         yield f"Last epoch: {last['epoch']}, accuracy: {last['test_top1']:.6f}"
     yield f"Best accuracy: {best['accuracy']:.6f}"
     yield f"Epoch number: {best['epoch']}"
-    yield ("(The best epoch is picked on the test split, as the published results do; report the last epoch where that "
-           "matters.)")
-    yield f"Model name: {path}"
+    yield f"Model name: {setup.work_dir.path}"
     yield f"Model total number of params: {setup.parameters}"
     for title, key in (("Weight decay", "weight_decay"), ("Base LR", "base_lr"), ("Batch Size", "batch_size"),
                        ("Forward Batch Size", "forward_batch_size"), ("Test Batch Size", "test_batch_size"),
                        ("seed", "seed")):
         yield f"{title}: {getattr(setup.config, key)}"
+
+
+def closing_lines(setup: Setup, best: Mapping[str, Any], last: Mapping[str, Any]) -> Iterator[str]:
+    """Return the closing summary for people; `best` is that of `Training`, `last` the last row of the history."""
+    path = setup.work_dir.path
+    yield f"Model: {setup.config.model}, {setup.parameters:,} parameters trained"
+    if last.get("test_top1") is not None:
+        yield f"Last epoch ({last['epoch']}): top-1 {100 * last['test_top1']:.2f} % of the test clips"
+    if best["epoch"]:
+        yield f"Best epoch ({best['epoch']}): top-1 {100 * best['accuracy']:.2f} % of the test clips"
+    if "val_accuracy" in best:
+        yield (f"(The best epoch is picked on the validation clips, with top-1 {100 * best['val_accuracy']:.2f} %; the "
+               "test clips had no part in that.)")
+    else:
+        yield ("(The best epoch is picked on the test split, as the published results do; report the last epoch where "
+               "that matters, or choose on validation clips with --val-share.)")
     yield (f"Best weights, tables and pictures: {path}; curves: tensorboard --logdir "
            f"{path / setup.spec.log_directory}")

@@ -111,6 +111,8 @@ def train_one_epoch(passes: TrainingPasses, batches: Iterable[Batch], optimizer:
         TrainingDiverged: a loss or a gradient was NaN or infinite; `args[1]` is the batch number.
     """
     passes.model.train()
+    for module in compute.frozen:
+        module.eval()
     timer, clips, gradients = Timer(), 0, GradientNorms(passes.model, passes.scaler)
     pending: list[Tensor] = []  # per batch: (2 or 3, chunks)
 
@@ -159,6 +161,7 @@ class Compute:
         forward_batch_size: clips per forward pass of a process; gradients of the chunks of a batch add up.
         stop: a truthy value asks the loop to stop after the step in hand.
         world: the processes that train together.
+        frozen: parts of the model that stay in evaluation mode.
     """
 
     device: torch.device
@@ -166,6 +169,7 @@ class Compute:
     forward_batch_size: int
     stop: Any = False
     world: World = field(default_factory=World)
+    frozen: tuple[nn.Module, ...] = ()
 
 
 ChunkFigures = list[list[float]]  # of a batch: its chunks' losses, accuracies (fractions) and perhaps auxiliary losses

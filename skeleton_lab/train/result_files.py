@@ -17,6 +17,7 @@ from skeleton_lab.pickles import dump_plain_pickle
 
 HISTORY_COLUMNS = ("epoch", "learning_rate", "train_loss", "train_top1", "test_loss", "test_top1", "test_top5",
                    "clips_per_s")
+VALIDATION_COLUMNS = ("val_loss", "val_top1")  # of runs that have validation clips
 PREDICTION_COLUMNS = ("sample", "true", "predicted", "probability", "rank")
 _MOST_NUMBERED_CLASSES = 20  # a confusion matrix of more classes shows colours only
 _LONGEST_NAME = 28  # characters of a class that a picture has room for
@@ -70,18 +71,19 @@ def write_batch(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
 
 def write_history(path: Path, history: Sequence[dict[str, Any]]) -> None:
     """Write one row per epoch; figures that an epoch has not are left empty."""
-    rows = [[_short(epoch.get(column)) for column in HISTORY_COLUMNS] for epoch in history]
-    _write_csv(path, [HISTORY_COLUMNS, *rows])
+    columns = HISTORY_COLUMNS + tuple(column for column in VALIDATION_COLUMNS if any(column in row for row in history))
+    _write_csv(path, [columns, *([_short(epoch.get(column)) for column in columns] for epoch in history)])
 
 
 def draw_history(path: Path, history: Sequence[dict[str, Any]], title: str) -> None:
     """Draw loss and top-1 accuracy of training and test over the epochs."""
     figure, (loss_axes, accuracy_axes) = _figure(columns=2, width=11, height=4)
     epochs = [epoch["epoch"] for epoch in history]
+    parts = ("train", "val", "test")
     for axes, quantity, scale in ((loss_axes, "loss", 1.0), (accuracy_axes, "top1", 100.0)):
         draw_over_epochs(axes, {part: [(e, row[f"{part}_{quantity}"] * scale)
                                        for e, row in zip(epochs, history, strict=True)
-                                       if row.get(f"{part}_{quantity}") is not None] for part in ("train", "test")})
+                                       if row.get(f"{part}_{quantity}") is not None] for part in parts})
     loss_axes.set_ylabel("mean cross-entropy loss")
     accuracy_axes.set_ylabel("top-1 accuracy (%)")
     accuracy_axes.set_ylim(0, 101)

@@ -3,8 +3,8 @@
 A line gives the type that the code sees, how a word or a YAML value is read (which decides the range), the default and
 the help; `free` if it may change when a run is resumed, `recipe=False` if reports do not compare runs by it, and what
 else a `Flag` may say. Keys are upstream's (CTR-GCN 1.1 and MS-G3D 1.1 of the papers' published code). The engine's own:
-observe, amp_dtype, deterministic, memory_friendly, cuda_graph, compile, descriptors, fusion, sync_bn, resume,
-overwrite, accept_changes.
+observe, val_share, val_feeder_args, freeze, label_smoothing, class_weights, early_stop, amp_dtype, deterministic,
+memory_friendly, cuda_graph, compile, descriptors, fusion, sync_bn, resume, overwrite, accept_changes.
 
 No import here is slow, so that the command line is read before anything else is loaded.
 """
@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from typing import Any
 
-from skeleton_lab.train.flags import Flag, boolean, device_index, natural, positive, real, share, text
+from skeleton_lab.train.flags import Flag, boolean, device_index, fraction, natural, positive, real, share, text
 
 
 def setting(group: str, *declared: Any, **options: Any) -> Any:
@@ -53,6 +53,11 @@ class Config:
     feeder: str | None = _data(text, None, "dotted path of the data set's class", metavar="PATH")
     train_feeder_args: dict[str, Any] = _data(dict, {}, "options of the training feeder", mapping=True)
     test_feeder_args: dict[str, Any] = _data(dict, {}, "options of the test feeder", mapping=True)
+    val_share: float = _data(fraction, 0.0, "share of the training clips to hold out, of each class, drawn with the "
+                                            "seed: the best epoch is chosen on them, not on the test clips")
+    val_feeder_args: dict[str, Any] = _data(dict, {}, "validation clips of their own instead: options that differ from "
+                                                      "the test feeder's (split=val reads x_val and y_val)",
+                                            mapping=True)
     observe: float | list[float] | None = _data(
         share, None, "use only the first part of each clip: a share of its frames, for training and tests; random "
                      "(0.1-1.0) or another range: drawn for each training clip, tests see all (default: as the "
@@ -67,6 +72,8 @@ class Config:
     weights: str | None = _model(text, None, "weights to start from or to test", metavar="FILE", free=True)
     ignore_weights: list[str] = _model(text, [], "weights to leave out while loading, by name", many=True,
                                        metavar="WORD")
+    freeze: list[str] = _model(text, [], "weights, or parts of the model, to leave as they are: names as in the "
+                                         "checkpoint, * stands for anything", many=True, metavar="PATTERN")
     fusion: str | None = _model(text, None, "how the model takes the vectors of --descriptors",
                                 choices=("late", "concat", "gate"))
 
@@ -80,6 +87,10 @@ class Config:
     warm_up_epoch: int = _optimisation(natural, 0, "epochs of linear warm-up")
     weight_decay: float = _optimisation(real, 0.0005, "weight decay of every parameter")
     nesterov: bool = _optimisation(boolean, False, "Nesterov momentum (SGD only)")
+    label_smoothing: float = _optimisation(fraction, 0.0, "share of each label that is spread over all classes in the "
+                                                          "training loss")
+    class_weights: str | None = _optimisation(text, None, "weights of the classes in the training loss: balanced, or a "
+                                                          "text file of one number a class", metavar="balanced|FILE")
     batch_size: int = _optimisation(positive, 256, "clips per optimiser step, of all processes together")
     forward_batch_size: int = _optimisation(positive, None, "clips per forward pass of a process, a divisor of the "
                                                             "batch size; without it all in one")
@@ -87,6 +98,7 @@ class Config:
     test_batch_size: int = _output(positive, 256, "clips per test batch", free=True)
     eval_interval: int = _output(positive, 1, "epochs between two evaluations; the last epoch is always evaluated")
     eval_start: int = _output(natural, 1, "first epoch (from 1) that is evaluated")
+    early_stop: int = _output(natural, 0, "end after this many epochs without a better evaluation; 0: never", free=True)
     show_topk: list[int] = _output(positive, [1, 5], "which top-k accuracies are logged", many=True, free=True,
                                    recipe=False)
     save_score: bool = _output(boolean, False, "write the score pickle at each evaluation", free=True, recipe=False)

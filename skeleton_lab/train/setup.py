@@ -28,11 +28,15 @@ from skeleton_lab.train.compiling import compile_in_place
 from skeleton_lab.train.config import Config
 from skeleton_lab.train.device import Precision, choose_device, choose_precision
 from skeleton_lab.train.distributed import World
+from skeleton_lab.train.freezing import freeze
+from skeleton_lab.train.holdout import held_out, rows_of
 from skeleton_lab.train.loop import check_labels
 from skeleton_lab.train.spec import TreeSpec
 from skeleton_lab.train.watched import Sizes, Source, sources_of
 from skeleton_lab.train.words import Words, words_of_feeder
 from skeleton_lab.train.workdir import WorkDir
+
+_WHICH_CLIPS = ("data_path", "label_path", "split", "root", "names")  # options of feeders that say that
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,7 @@ class Setup:
     world: World
     services: Services
     vectors: Vectors | None  # descriptors beside the clips
+    frozen: tuple[nn.Module, ...]  # what stays in evaluation mode
 
 
 @dataclass
@@ -96,11 +101,12 @@ def set_up(config: Config, spec: TreeSpec, work_dir: WorkDir, world: World, serv
     precision = choose_precision(config.half, config.amp_dtype, device, work_dir.log)
     vectors = services.vectors(config)
     model = build_model(config, vectors)
-    parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
     if config.weights:
         work_dir.log(f"Load weights from {config.weights}.")
         load_weights(model, config.weights, _ignored_weights(config, work_dir), spec.ignore_exact, work_dir.log)
     model = _share_norms(model, config, work_dir, world)
+    frozen = freeze(model, config.freeze) if config.phase == "train" else ()
+    parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
     if world.size > 1:
         work_dir.log(f"{world.size} processes, {config.batch_size // world.size} clips of each batch in each.")
         seed_generators((config.seed, world.rank))  # one model from one seed, but dropout of each process's own
@@ -108,7 +114,7 @@ def set_up(config: Config, spec: TreeSpec, work_dir: WorkDir, world: World, serv
     model = model.to(device)
     if config.compile:
         compile_in_place(model, work_dir.log)
-    return Setup(config, spec, work_dir, device, precision, model, parameters, world, services, vectors)
+    return Setup(config, spec, work_dir, device, precision, model, parameters, world, services, vectors, frozen)
 
 
 def _ignored_weights(config: Config, work_dir: WorkDir) -> list[str]:
@@ -180,33 +186,70 @@ def copy_sources(config: Config, work_dir: WorkDir, resumed_in: int | None) -> N
         shutil.copyfile(source, temporary)
 
 
+def open_training(setup: Setup) -> tuple[Part, Part | None]:
+    """Open the training data, and the validation clips if the settings ask for any.
+
+    Raises:
+        UserError: as `open_part`; no clips can be held out, or held-out clips are other ones to the test's options.
+    """
+    config = setup.config
+    if config.val_feeder_args:
+        options = _feeder_options(config, "test_feeder_args") | config.val_feeder_args
+        return open_part(setup, training=True), _opened(setup, "val_feeder_args", _feeder(config, options,
+                                                                                         "val_feeder_args"), False)
+    if not config.val_share:
+        return open_part(setup, training=True), None
+    train = _feeder(config, _feeder_options(config, "train_feeder_args"), "train_feeder_args")
+    _require_truth(train, True, config.phase, "train_feeder_args")
+    chosen = held_out(train.label, config.val_share, config.seed)
+    options = _feeder_options(config, "test_feeder_args")
+    options |= {key: value for key, value in config.train_feeder_args.items() if key in _WHICH_CLIPS}
+    val = _feeder(config, options, "val_share")
+    if not np.array_equal(train.label, val.label):
+        raise UserError("--val-share: the test feeder's options do not read the training data's clips; name validation "
+                        "clips with --val-feeder-args instead")
+    return (_opened(setup, "train_feeder_args", train, True, rows_of(~chosen, len(train))),
+            _opened(setup, "val_share", val, False, np.flatnonzero(chosen)))
+
+
 def open_part(setup: Setup, training: bool) -> Part:
     """Open the training or the test data.
 
     Raises:
         UserError: no feeder named, it does not resolve or take its options, or there are too few clips.
     """
-    config = setup.config
     key = "train_feeder_args" if training else "test_feeder_args"
-    size = config.batch_size if training else config.test_batch_size
+    return _opened(setup, key, _feeder(setup.config, _feeder_options(setup.config, key), key), training)
+
+
+def _feeder(config: Config, options: Mapping[str, Any], key: str) -> Any:
     if not config.feeder:
         raise UserError("no feeder: name its class with --feeder or in the config, as feeders.<file>.Feeder")
-    feeder = construct(config.feeder, _feeder_options(config, key), key)
-    batches = Batches(len(feeder), size, config.seed, shuffle=training, world=setup.world)
+    return construct(config.feeder, options, key)
+
+
+def _opened(setup: Setup, key: str, feeder: Any, training: bool, members: np.ndarray | None = None) -> Part:
+    """Return a split that `feeder` serves: all its clips, or the `members` among them."""
+    config = setup.config
+    size = config.batch_size if training else config.test_batch_size
+    batches = Batches(len(feeder), size, config.seed, shuffle=training, world=setup.world, members=members)
     if not len(batches):
-        raise UserError(f"{key}: {len(feeder)} clip(s) make no batch of {size}; use a smaller batch size or more data")
+        count = len(feeder) if members is None else len(members)
+        raise UserError(f"{key}: {count} clip(s) make no batch of {size}; use a smaller batch size or more data")
     _require_truth(feeder, training, config.phase, key)
     _require_classes(feeder, config)
     names = getattr(feeder, "sample_name", None)
     names = list(range(len(feeder))) if names is None else list(names)
     describe = None if setup.vectors is None else _describer(setup.vectors, names, key)
-    sources = sources_of(feeder, getattr(config, key))
+    sources = sources_of(feeder, getattr(config, key, {}))
     if config.fusion:
         sources += sources_of(None, {"path": config.descriptors})
     loader = make_loader(feeder, batches, config.num_worker, setup.device, describe, Sizes.of(sources).require)
     words = words_of_feeder(feeder, config)
     if words.skeleton is not None and getattr(feeder, "skeleton", words) is None:
         feeder.skeleton = words.skeleton  # its files did not tell; the report draws its clips
+    if members is not None and not training:
+        names = [names[row] for row in members]
     return Part(feeder, batches, loader, names, sources, words)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable
 from types import FrameType, TracebackType
@@ -49,6 +50,9 @@ class StopRequest:
         if self._impatient and self.signal == signal.SIGINT == number:
             self.before_interrupting()
             raise KeyboardInterrupt
+        if self.signal is None and number == signal.SIGINT:
+            again = "; again: stop now" if self._impatient else ""
+            os.write(2, f"stopping after this step{again}\n".encode())  # `print` may be in the middle of another one
         self.signal = number
 
 

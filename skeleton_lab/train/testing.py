@@ -72,7 +72,8 @@ def run_test(setup: Setup) -> int:
 
 def compute_for(setup: Setup, stop: Any = False) -> Compute:
     """Return how this run computes its forward passes."""
-    return Compute(setup.device, setup.precision, chunk_size(setup.config, setup.world), stop, setup.world)
+    size = chunk_size(setup.config, setup.world)
+    return Compute(setup.device, setup.precision, size, stop, setup.world, setup.frozen)
 
 
 def evaluate_part(setup: Setup, part: Part, compute: Compute, outputs: Outputs) -> Evaluation:
@@ -93,6 +94,18 @@ def evaluate_part(setup: Setup, part: Part, compute: Compute, outputs: Outputs) 
         work_dir.log(texts.top_k.format(k=k, percent=percent))
     if setup.world.is_main:
         _write(setup, part, evaluation, outputs)
+    return evaluation
+
+
+def validate_part(setup: Setup, part: Part, compute: Compute) -> Evaluation:
+    """Evaluate the model on the validation clips, and log loss and accuracy."""
+    progress = progress_of(setup, total=len(part.names), desc="validation")
+    evaluation = evaluate(setup.model, part.loader, compute, progress)
+    if evaluation.complete:
+        _require_finite(setup, part, evaluation)
+        top1 = 100 * top_k_accuracy(evaluation.scores, evaluation.labels, 1)
+        setup.work_dir.log(f"\tValidation: loss {evaluation.loss:.6f}, top-1 {top1:.2f}% of {evaluation.num_known} "
+                           "clips.")
     return evaluation
 
 

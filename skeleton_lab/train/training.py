@@ -7,23 +7,29 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from skeleton_lab.errors import UserError
 from skeleton_lab.metrics import top_k_accuracy
 from skeleton_lab.train import result_files
 from skeleton_lab.train.batches import end_loader_processes
 from skeleton_lab.train.checkpoint import load_state, load_weights, save_state, save_weights
+from skeleton_lab.train.config import Config
+from skeleton_lab.train.criterion import class_weights, make_criterion
 from skeleton_lab.train.cuda_graph import RecordedPasses
 from skeleton_lab.train.diverged import KEPT, diverged_in
 from skeleton_lab.train.fingerprint import Basis
 from skeleton_lab.train.finite import Finite
-from skeleton_lab.train.log_lines import batch_line, closing_lines, epoch_lines, log_settings
+from skeleton_lab.train.log_lines import batch_line, closing_lines, epoch_lines, log_settings, published_closing_lines
 from skeleton_lab.train.loop import ChunkFigures, Means, TrainingDiverged, train_one_epoch
 from skeleton_lab.train.optim import Schedule, make_optimizer, set_learning_rate
 from skeleton_lab.train.record import Record, write_run_report
 from skeleton_lab.train.scalars import Scalars
-from skeleton_lab.train.setup import Setup, copy_sources, open_part
+from skeleton_lab.train.setup import Setup, copy_sources, open_part, open_training
 from skeleton_lab.train.signals import StopRequest
 from skeleton_lab.train.state import captured, restore
-from skeleton_lab.train.testing import Outputs, compute_for, evaluate_part, progress_of
+from skeleton_lab.train.testing import Outputs, compute_for, evaluate_part, progress_of, validate_part
 from skeleton_lab.train.two_files import (
     checkpoint_source,
     optimizer_source,
@@ -31,7 +37,7 @@ from skeleton_lab.train.two_files import (
     read_optimizer,
     write_checkpoint,
 )
-from skeleton_lab.train.workdir import BEST_WEIGHTS, PREDICTIONS
+from skeleton_lab.train.workdir import BEST_WEIGHTS, PREDICTIONS, STATE, read_record
 
 
 def run_training(setup: Setup, begin: Callable[[], None]) -> int:
@@ -39,6 +45,8 @@ def run_training(setup: Setup, begin: Callable[[], None]) -> int:
 
     `begin` is called once nothing is left to be refused, before anything is written.
     """
+    if setup.config.resume and setup.world.from_main(lambda: _finished(setup)):
+        return 0
     with StopRequest(impatient=setup.world.size == 1) as stop:
         training = Training(setup, stop, begin)
         try:
@@ -46,9 +54,39 @@ def run_training(setup: Setup, begin: Callable[[], None]) -> int:
         except RuntimeError as error:
             training.basis.explain(error)
             raise
+        except KeyboardInterrupt:
+            setup.work_dir.log(_what_is_left(setup))
+            raise
         finally:
             training.close()
         return training.exit_status
+
+
+def is_complete(config: Config, epochs: int, best_epoch: int) -> bool:
+    """Whether `epochs` epochs are all, or enough for `--early-stop` with `best_epoch` (from 1; 0: none yet)."""
+    return epochs >= config.num_epoch or bool(
+        config.early_stop and best_epoch and epochs - best_epoch >= config.early_stop)
+
+
+def _finished(setup: Setup) -> bool:
+    """Whether the run to resume was finished already; if so, say it and leave everything as it is."""
+    path = setup.work_dir.path
+    recorded = read_record(path).get("train")
+    if not isinstance(recorded, dict) or not recorded.get("finished"):
+        return False
+    state = load_state(setup.work_dir)
+    if state is None or not is_complete(setup.config, state["progress"]["epoch"], state["best"]["epoch"]):
+        return False
+    print(f"{path}: finished already, after {state['progress']['epoch']} epochs; nothing to do. A larger --num-epoch "
+          "goes on from here.")
+    return True
+
+
+def _what_is_left(setup: Setup) -> str:
+    path = setup.work_dir.path / STATE
+    if path.exists():
+        return f"Stopped at once; the last saved state is {path}: --resume goes on from there."
+    return "Stopped at once, before the first state was saved: there is nothing to resume, start again."
 
 
 class Training:
@@ -69,9 +107,13 @@ class Training:
         self.finite = Finite.of(setup.model)
         state = (self.world.from_main(lambda: load_state(self.work_dir, self.finite.refuse_state)) if config.resume
                  else None)
-        self.train_part = open_part(setup, training=True)
+        self.train_part, self.val_part = open_training(setup)
         self.test_part = open_part(setup, training=False)
-        self.basis = Basis(setup, {"train": self.train_part, "test": self.test_part})
+        self.parts = {"train": self.train_part, "test": self.test_part}
+        if self.val_part is not None:
+            self.parts["val"] = self.val_part
+        self.basis = Basis(setup, self.parts)
+        self.class_weights = class_weights(config, self._train_labels(), setup.model)
         self.compute = compute_for(setup, stop)
         self.stop, self.exit_status = stop, 0
         stop.before_interrupting = self._end_loaders
@@ -80,7 +122,8 @@ class Training:
                                         config.weight_decay, config.nesterov)
         network = self.world.wrap(setup.model, setup.device)
         self.passes = RecordedPasses(network, setup.device, setup.precision, setup.precision.scaler(),
-                                     record=config.cuda_graph and not config.compile, say=self.work_dir.log)
+                                     record=config.cuda_graph and not config.compile, say=self.work_dir.log,
+                                     criterion=make_criterion(config, self.class_weights, setup.device))
         self.epoch = config.start_epoch
         self.step = self.epoch * len(self.train_part.batches)
         self.means = Means()
@@ -104,8 +147,7 @@ class Training:
 
     def run(self) -> None:
         """Train, save and evaluate until the last epoch or a stop request."""
-        config = self.config
-        while self.epoch < config.num_epoch and not self._asked_to_stop():
+        while not self._at_the_end(self.epoch) and not self._asked_to_stop():
             self.basis.require_unchanged()
             figures = self._train_epoch()
             self.basis.require_unchanged()
@@ -131,13 +173,22 @@ class Training:
         self.exit_status = self.world.largest(self.stop.exit_status)
         return self.exit_status != 0
 
+    def _at_the_end(self, epochs: int) -> bool:
+        """Whether the training ends after so many epochs."""
+        return is_complete(self.config, epochs, self.best["epoch"])
+
+    def _train_labels(self) -> NDArray[np.integer]:
+        """Return the class of each clip of an epoch of training."""
+        labels = np.asarray(self.train_part.feeder.label)
+        return labels[self.train_part.batches.members % len(labels)]
+
     def close(self) -> None:
         """End the loader processes and close the TensorBoard writers."""
         self._end_loaders()
         self.scalars.close()
 
     def _end_loaders(self) -> None:
-        for part in (self.train_part, self.test_part):
+        for part in self.parts.values():
             end_loader_processes(part.loader)
 
     def _train_epoch(self) -> dict[str, Any]:
@@ -188,7 +239,7 @@ class Training:
 
     def _save_weights_if_due(self) -> None:
         config, number = self.config, self.epoch + 1
-        last = number == config.num_epoch
+        last = self._at_the_end(number)
         if number <= config.save_epoch or not (last or number % config.save_interval == 0) or not self.world.is_main:
             return
         save_weights(self.setup.model, self.work_dir.path / self._weights_name(number, self.step))
@@ -208,6 +259,9 @@ class Training:
         config, number = self.config, self.epoch + 1
         last = number == config.num_epoch
         if last or (number >= config.eval_start and number % config.eval_interval == 0):
+            validation = None if self.val_part is None else validate_part(self.setup, self.val_part, self.compute)
+            if validation is not None and not validation.complete:
+                return False
             evaluation = evaluate_part(self.setup, self.test_part, self.compute,
                                        Outputs(number, scores=config.save_score))
             if not evaluation.complete:
@@ -217,8 +271,15 @@ class Training:
             row |= {"test_loss": evaluation.loss, "test_top1": top1,
                     "test_top5": top_k_accuracy(evaluation.scores, evaluation.labels, 5)}
             self.record.evaluated(number, evaluation.seconds)
-            if top1 > self.best["accuracy"] or not self.best["epoch"]:
-                self.best = {"accuracy": top1, "epoch": number, "step": self.step}
+            found: dict[str, Any] = {"accuracy": top1, "epoch": number, "step": self.step}
+            if validation is not None:
+                found["val_accuracy"] = top_k_accuracy(validation.scores, validation.labels, 1)
+                row |= {"val_loss": validation.loss, "val_top1": found["val_accuracy"]}
+                self.scalars.add("val", self.step, validation_loss=validation.loss,
+                                 validation_acc=found["val_accuracy"])
+            chosen_by = "accuracy" if validation is None else "val_accuracy"
+            if not self.best["epoch"] or found[chosen_by] > self.best[chosen_by]:
+                self.best = found
                 if self.world.is_main:
                     save_weights(self.setup.model, self.work_dir.path / BEST_WEIGHTS)
                     result_files.write_predictions(self.work_dir.path / PREDICTIONS, self.test_part.names,
@@ -249,8 +310,13 @@ class Training:
             self.scalars.add("val", self.step, acc=top1, loss=evaluation.loss)
         if not self.world.is_main:
             return
-        result_files.draw_history(self.work_dir.path / "curves.png", self.history, str(self.work_dir.path))
-        for line in closing_lines(self.setup, self.best, self.history[-1] if self.history else {}):
+        result_files.draw_history(self.work_dir.path / "curves.png", self.history, self.work_dir.path.resolve().name)
+        last = self.history[-1] if self.history else {}
+        for line in published_closing_lines(self.setup, self.best, last):
+            log(line, to_terminal=False)
+        if self.epoch < self.config.num_epoch:
+            log(f"Ended early, after epoch {self.epoch}: none of the last {self.config.early_stop} epochs was better.")
+        for line in closing_lines(self.setup, self.best, last):
             log(line)
         self.record.save(finished=True)
         write_run_report(self.setup, self.test_part.feeder)
@@ -261,12 +327,15 @@ class Training:
         self.basis.require_unchanged()
         state = captured(self.setup, self.passes, self.optimizer, {
             "progress": {"epoch": self.epoch, "step": self.step, "means": asdict(self.means)},
-            "best": self.best, "history": self.history, **self.basis.state()})
+            "best": self.best, "history": self.history, "class_weights": self.class_weights, **self.basis.state()})
         if self.world.is_main:
             save_state(state, self.work_dir)
 
     def _restore(self, state: dict[str, Any]) -> None:
         restore(state, self.setup, self.basis, self.passes, self.optimizer)
+        if state.get("class_weights") != self.class_weights:
+            raise UserError(f"{self.work_dir.path}: cannot resume with other class weights than before; put back what "
+                            f"{self.config.class_weights} held, or start afresh with --overwrite or another --work-dir")
         progress = state["progress"]
         self.epoch, self.step = progress["epoch"], progress["step"]
         self.means = Means(**progress["means"])

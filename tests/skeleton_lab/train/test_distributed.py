@@ -96,7 +96,7 @@ def test_two_processes_take_the_steps_of_one(tmp_path):
 
 def test_only_the_first_process_writes_and_speaks(by_two):
     folder, (first, second) = by_two
-    assert "2 processes, 3 clips of each batch in each." in first.stdout and "Best accuracy" in first.stdout
+    assert "2 processes, 3 clips of each batch in each." in first.stdout and "Best epoch (" in first.stdout
     assert (second.stdout, second.stderr) == ("", "")
     log = (folder / "log.txt").read_text()
     assert all(log.count(line) == 1 for line in ("Training epoch: 2", "Eval epoch: 2", "Best accuracy"))

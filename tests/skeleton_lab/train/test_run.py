@@ -51,12 +51,25 @@ def test_log_has_the_lines_that_tools_parse(trained):
 
 
 def test_last_and_best_are_both_told(trained):
-    _, output = trained
+    output = (trained[0] / "log.txt").read_text()
     with open(trained[0] / "history.csv") as file:
         top1 = [float(row["test_top1"]) for row in csv.DictReader(file)]
     assert float(re.search(r"Best accuracy: (\S+)", output)[1]) == pytest.approx(max(top1), abs=1e-5)
     assert int(re.search(r"Epoch number: (\d+)", output)[1]) == 1 + top1.index(max(top1))
     assert float(re.search(r"Last epoch: 3, accuracy: (\S+)", output)[1]) == pytest.approx(top1[-1], abs=1e-5)
+    best = 1 + top1.index(max(top1))
+    assert f"Last epoch (3): top-1 {100 * top1[-1]:.2f} % of the test clips\n" in trained[1]
+    assert f"Best epoch ({best}): top-1 {100 * max(top1):.2f} % of the test clips\n" in trained[1]
+    assert "Model: toy_model.Model, 75 parameters trained\n" in trained[1]
+
+
+def test_a_finished_run_says_so_and_stays_as_it_is(trained):
+    before = {path: path.read_bytes() for path in trained[0].iterdir() if path.is_file()}
+    done = run_here(trained[0], "--resume")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "finished already, after 3 epochs; nothing to do. A larger --num-epoch goes on from here." in done.stdout
+    assert "Testing" not in done.stdout and "Best epoch" not in done.stdout
+    assert {path: path.read_bytes() for path in trained[0].iterdir() if path.is_file()} == before
 
 
 def test_tensorboard_scalars_and_steps(trained):
