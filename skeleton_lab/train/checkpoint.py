@@ -163,5 +163,10 @@ def load_state(work_dir: WorkDir, refuse: Callable[[dict[str, Any]], str] = lamb
             work_dir.log(f"Using the state before it: {path}")
         return state
     if damaged:
+        hidden = [name for name in (STATE, PREVIOUS_STATE)
+                  if (work_dir.path / name).exists() and not os.access(work_dir.path / name, os.R_OK)]
+        if hidden:
+            raise UserError(f"{work_dir.path / hidden[0]}: this user may not read it; mend its permissions (chmod, "
+                            "chown), then --resume again")
         raise UserError(f"{damaged}; no earlier state is left: start again with --overwrite")
     return None

@@ -10,6 +10,8 @@ from typing import Any
 from skeleton_lab.shares import share_range
 from skeleton_lab.train.place import place_from_environment
 
+_LARGEST_WHOLE = 2**63 - 1
+LARGEST_REAL = (2 - 2**-23) * 2.0**127
 _TRUE, _FALSE = ("yes", "true", "t", "y", "1"), ("no", "false", "f", "n", "0")
 
 
@@ -49,10 +51,13 @@ def boolean(value: Any) -> bool:
 
 
 def whole(value: Any) -> int:
-    """Read an integer; refuse booleans and fractions."""
+    """Read an integer that 64 bits hold; refuse booleans and fractions."""
     if isinstance(value, bool | float):
         raise ValueError(f"expected a whole number, not '{value}'")
-    return int(value)
+    number = int(value)
+    if not -_LARGEST_WHOLE <= number <= _LARGEST_WHOLE:
+        raise ValueError(f"expected a whole number of at most {_LARGEST_WHOLE}, not '{value}'")
+    return number
 
 
 def natural(value: Any) -> int:
@@ -72,12 +77,15 @@ def positive(value: Any) -> int:
 
 
 def real(value: Any) -> float:
-    """Read a finite number of at least 0."""
+    """Read a number of at least 0 that single precision, in which models train, can hold."""
     if isinstance(value, bool):
         raise ValueError(f"expected a number, not '{value}'")
     number = float(value)
     if not 0 <= number < float("inf"):
         raise ValueError(f"expected a number of 0 or more, not '{value}'")
+    if number > LARGEST_REAL:
+        raise ValueError(f"expected a number of at most {LARGEST_REAL:.3g}, the largest in single precision, not "
+                         f"'{value}'")
     return number
 
 

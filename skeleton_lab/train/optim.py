@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from torch import nn, optim
+
+from skeleton_lab.errors import UserError
+from skeleton_lab.train.flags import LARGEST_REAL
 
 
 @dataclass(frozen=True)
@@ -25,10 +29,19 @@ class Schedule:
     decay_rate: float
 
     def learning_rate(self, epoch: int) -> float:
-        """Return the rate of a 0-based epoch; it is constant within the epoch."""
+        """Return the rate of a 0-based epoch; it is constant within the epoch.
+
+        Raises:
+            UserError: a decay that makes it grow beyond all numbers.
+        """
         if epoch < self.warm_up_epochs:
             return self.base_lr * (epoch + 1) / self.warm_up_epochs
-        return self.base_lr * self.decay_rate ** sum(epoch >= decay for decay in self.decay_epochs)
+        with suppress(OverflowError):
+            rate = self.base_lr * self.decay_rate ** sum(epoch >= decay for decay in self.decay_epochs)
+            if rate <= LARGEST_REAL:
+                return rate
+        raise UserError(f"--lr-decay-rate {self.decay_rate:g}: the learning rate of epoch {epoch + 1} is too large for "
+                        "single precision; a decay is a factor below 1")
 
 
 def make_optimizer(name: str, parameters: Iterable[nn.Parameter], lr: float, weight_decay: float,

@@ -14,7 +14,10 @@ import torch
 
 from skeleton_lab.errors import UserError
 
+_MOST_SHOWN = 200  # characters of PyTorch's own words
 _FULL_OR_BROKEN = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ESTALE}
+_NO_MEMORY = ("can't allocate memory", "not enough memory", "storage size calculation overflowed",
+              "numel: integer multiplication overflow")
 _NO_SHARED_MEMORY = ("out of shared memory", "unable to allocate shared memory", "unable to write to file </torch_")
 
 
@@ -22,7 +25,7 @@ _NO_SHARED_MEMORY = ("out of shared memory", "unable to allocate shared memory",
 def told(work_dir: Path) -> Iterator[None]:
     """Turn a full disk, used-up GPU memory and used-up shared memory within the block into a `UserError`."""
     try:
-        with _quiet_threads(work_dir):
+        with _quiet_threads(work_dir), memory_told():
             yield
     except OSError as error:
         reason = _disk_trouble(error, work_dir)
@@ -39,6 +42,20 @@ def told(work_dir: Path) -> Iterator[None]:
             raise
         raise UserError("the loader processes have no shared memory left; give the container more (docker run "
                         "--shm-size=8g), or use fewer of them (--num-worker 0 needs none)") from error
+
+
+@contextmanager
+def memory_told() -> Iterator[None]:
+    """Turn memory of the machine that does not suffice within the block into a `UserError`."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        text = " ".join(str(error).split())
+        if not isinstance(error, MemoryError) and not any(part in text.lower() for part in _NO_MEMORY):
+            raise
+        reason = text.rpartition("] ")[2][:_MOST_SHOWN] or type(error).__name__
+        raise UserError(f"the machine's memory does not suffice ({reason}); use smaller batches, or check "
+                        "the sizes in model_args") from error
 
 
 def _disk_trouble(error: BaseException | None, work_dir: Path) -> str:

@@ -47,7 +47,11 @@ def _print_model(config: Config, services: Services) -> int:
 
 
 def _refuse_used(work_dir: WorkDir, config: Config, spec: TreeSpec) -> None:
-    """Raise a UserError where the work directory holds a training and nothing is said of what is to become of it."""
+    """Raise a UserError where the work directory holds a training and nothing is said of what is to become of it.
+
+    Also where what it holds of a training's names is not what a training writes.
+    """
+    work_dir.refuse_strange(_patterns(spec), spec.log_directory)
     if not (config.resume or config.overwrite or checkpoint_source(config)) and work_dir.holds_training(
             _all_epochs(spec.weights_file)):
         raise UserError(f"{work_dir.path}: holds a training already; go on with --resume, delete it with --overwrite, "
@@ -58,10 +62,14 @@ def _begin(work_dir: WorkDir, config: Config, spec: TreeSpec, world: World) -> N
     """Delete the training in the work directory if told to, and write down the settings of this one."""
     if world.is_main:
         if config.overwrite:
-            patterns = [_all_epochs(pattern) for pattern in (spec.weights_file, spec.checkpoint_file) if pattern]
-            work_dir.clear_training(patterns, spec.log_directory)
+            work_dir.clear_training(_patterns(spec), spec.log_directory)
         save_config(config, spec, work_dir.path / "config.yaml")
     work_dir.write_held_log()
+
+
+def _patterns(spec: TreeSpec) -> list[str]:
+    """Return the names of a tree's weights and checkpoints, as patterns for all epochs."""
+    return [_all_epochs(pattern) for pattern in (spec.weights_file, spec.checkpoint_file) if pattern]
 
 
 def _all_epochs(pattern: str) -> str:

@@ -31,6 +31,7 @@ from skeleton_lab.train.distributed import World
 from skeleton_lab.train.freezing import freeze
 from skeleton_lab.train.holdout import held_out, rows_of
 from skeleton_lab.train.loop import check_labels
+from skeleton_lab.train.outside_errors import memory_told
 from skeleton_lab.train.spec import TreeSpec
 from skeleton_lab.train.watched import Sizes, Source, sources_of
 from skeleton_lab.train.words import Words, words_of_feeder
@@ -159,7 +160,12 @@ def build_model(config: Config, vectors: Vectors | None = None) -> nn.Module:
     """
     if not config.model:
         raise UserError("no model: name its class with --model or in the config, as model.<file>.Model")
-    model = construct(config.model, config.model_args, "model_args")
+    classes = config.model_args.get("num_class", 1)
+    if isinstance(classes, int) and classes < 1:
+        raise UserError(f"num_class {classes} in model_args: a model has one class at least; give the number of "
+                        "classes of the data")
+    with memory_told():
+        model = construct(config.model, config.model_args, "model_args")
     if config.memory_friendly:
         if not is_memory_friendly(model):
             raise UserError(f"--memory-friendly: '{config.model}' has no set_memory_friendly(); leave the switch out")

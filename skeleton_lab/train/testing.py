@@ -20,6 +20,8 @@ from skeleton_lab.train.record import Record, write_run_report
 from skeleton_lab.train.setup import Part, Setup, chunk_size, open_part
 from skeleton_lab.train.workdir import PREDICTIONS
 
+_MOST_TABLED_CLASSES = 2_000  # the matrix has their square
+
 
 @dataclass(frozen=True)
 class Outputs:
@@ -129,8 +131,12 @@ def progress_of(setup: Setup, **options: Any) -> dict[str, Any]:
 def _write(setup: Setup, part: Part, evaluation: Evaluation, outputs: Outputs) -> None:
     folder, scores, labels = setup.work_dir.path, evaluation.scores, evaluation.labels
     stem = f"epoch{outputs.epoch}_test"
-    counts = confusion(scores, labels)
-    if outputs.class_table and evaluation.num_known:
+    tabled = scores.shape[1] <= _MOST_TABLED_CLASSES
+    if not tabled and (outputs.class_table or outputs.picture):
+        setup.work_dir.log("The table of classes and the picture of the confusion matrix are left out: "
+                           f"{scores.shape[1]:,} classes are more than the {_MOST_TABLED_CLASSES:,} that have room.")
+    counts = confusion(scores, labels) if tabled else np.zeros((0, 0), np.int64)
+    if tabled and outputs.class_table and evaluation.num_known:
         result_files.write_class_table(folder / f"{stem}_each_class_acc.csv", class_accuracy(counts), counts)
     if outputs.scores:
         result_files.write_scores(folder / f"{stem}_score.pkl", part.names, scores)
@@ -141,7 +147,7 @@ def _write(setup: Setup, part: Part, evaluation: Evaluation, outputs: Outputs) -
         result_files.write_sample_lists(right, wrong, scores.argmax(axis=1), labels)
     if outputs.predictions:
         result_files.write_predictions(folder / PREDICTIONS, part.names, scores, labels)
-    if outputs.picture and evaluation.num_known:
+    if tabled and outputs.picture and evaluation.num_known:
         top1 = 100 * top_k_accuracy(scores, labels, 1)
         names = None if part.words.class_names is None else filled(part.words.class_names, len(counts))
         title = f"{evaluation.num_known} clips, top-1 {top1:.2f} %"

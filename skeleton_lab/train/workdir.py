@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from skeleton_lab.errors import UserError
 from skeleton_lab.files import sweep_parts
@@ -74,7 +74,7 @@ class WorkDir:
         if not self._speaks:
             yield
             return
-        with open(self.path / _LOCK, "w") as lock:
+        with self._opened_lock() as lock:
             try:
                 fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # ends with this process
             except BlockingIOError:
@@ -85,6 +85,29 @@ class WorkDir:
             sweep_parts(self.path)
             yield
 
+    def _opened_lock(self) -> TextIO:
+        path = self.path / _LOCK
+        try:
+            return open(path, "w")
+        except IsADirectoryError:
+            raise UserError(f"{path}: a folder, where a training has a file of that name; move it away, or choose "
+                            "another --work-dir") from None
+        except OSError as error:
+            raise UserError(f"{path}: cannot be written ({error.strerror}), it is another user's perhaps; take the "
+                            "folder over (chown), or choose another --work-dir") from None
+
+    def refuse_strange(self, weights_patterns: Sequence[str], log_directory: str) -> None:
+        """Raise a UserError where a folder stands for a file of a training, or the other way round."""
+        for pattern in (*self._OWN_FILES, *weights_patterns):
+            for path in self.path.glob(pattern):
+                if path.is_dir():
+                    raise UserError(f"{path}: a folder, where a training writes a file of that name; move it away, or "
+                                    "choose another --work-dir")
+        logs = self.path / log_directory
+        if logs.exists() and not logs.is_dir():
+            raise UserError(f"{logs}: a file, where a training writes a folder of that name; move it away, or choose "
+                            "another --work-dir")
+
     def holds_training(self, weights_pattern: str) -> bool:
         """Whether a training has left states or weights (a glob pattern) here."""
         patterns = (STATE, PREVIOUS_STATE, BEST_WEIGHTS, weights_pattern)
@@ -94,7 +117,11 @@ class WorkDir:
         """Delete what an earlier training left here, and nothing else."""
         for pattern in (*self._OWN_FILES, *weights_patterns):
             for path in self.path.glob(pattern):
-                path.unlink()
+                try:
+                    path.unlink()
+                except OSError as error:
+                    raise UserError(f"{path}: cannot delete it ({error.strerror}); mend its folder's permissions, or "
+                                    "choose another --work-dir") from None
         shutil.rmtree(self.path / log_directory, ignore_errors=True)
 
     def hold_log(self) -> None:
