@@ -7,6 +7,8 @@ number of loader processes, and a resumed epoch goes on in the middle as if neve
 
 from __future__ import annotations
 
+import multiprocessing
+import multiprocessing.queues
 import os
 import random
 import signal
@@ -19,6 +21,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
+from skeleton_lab.errors import UserError
 from skeleton_lab.train.distributed import World
 
 # data (N, C, T, V, M) or with descriptors beside it, labels (N,), indices (N,)
@@ -137,7 +140,13 @@ class SeededFetch(Dataset[Batch]):
 def make_loader(feeder: Any, batches: Batches, workers: int, device: torch.device,
                 describe: Callable[[torch.Tensor, Sequence[int]], Any] | None = None,
                 check: Callable[[], None] | None = None) -> DataLoader[Batch]:
-    """Return a loader over `batches`; workers stay alive between epochs, GPU copies are asynchronous."""
+    """Return a loader over `batches`; workers stay alive between epochs, GPU copies are asynchronous.
+
+    Raises:
+        UserError: workers are asked for, and there is no shared memory by which they could hand over anything.
+    """
+    if workers:
+        _require_shared_memory(workers)
     requests = cast("Iterable[list[Any]]", batches)  # what a loader hands on to `__getitems__`, of whatever type
     return DataLoader(SeededFetch(feeder, describe, check), batch_sampler=requests, num_workers=workers,
                       collate_fn=_as_it_is, pin_memory=device.type == "cuda", persistent_workers=workers > 0,
@@ -151,11 +160,27 @@ def heed_only_the_main_process(worker: int) -> None:
     Only the main process ends a loader process by SIGTERM; from anybody else the signal is ignored, and so are SIGINT
     and SIGHUP.
     """
+    multiprocessing.queues.Queue._on_queue_feeder_error = staticmethod(  # type: ignore[attr-defined]
+        _end_with_what_cannot_be_sent)
     for number in (signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGINT)):
         signal.signal(number, signal.SIG_IGN)
     if hasattr(signal, "sigwaitinfo"):  # tells the sender; macOS has it not
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         threading.Thread(target=_end_when_the_main_process_says_so, daemon=True).start()
+
+
+def _require_shared_memory(workers: int) -> None:
+    try:
+        multiprocessing.Lock()
+    except OSError as error:
+        raise UserError(f"--num-worker {workers}: loader processes need shared memory, which there is none of "
+                        f"(/dev/shm: {error.strerror}); empty it or make it writable, give the container more (docker "
+                        "run --shm-size=8g), or do without them: --num-worker 0") from None
+
+
+def _end_with_what_cannot_be_sent(error: Exception, item: object) -> None:
+    """In a loader process: end, so that the main one learns of it, instead of losing a batch that it waits for."""
+    os._exit(1)
 
 
 def end_loader_processes(loader: DataLoader[Batch]) -> None:

@@ -19,11 +19,17 @@ _FULL_OR_BROKEN = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.E
 _NO_MEMORY = ("can't allocate memory", "not enough memory", "storage size calculation overflowed",
               "numel: integer multiplication overflow")
 _NO_SHARED_MEMORY = ("out of shared memory", "unable to allocate shared memory", "unable to write to file </torch_")
+_ENDED = ("exited unexpectedly", "is killed by signal")
 
 
 @contextmanager
-def told(work_dir: Path) -> Iterator[None]:
-    """Turn a full disk, used-up GPU memory and used-up shared memory within the block into a `UserError`."""
+def told(work_dir: Path, workers: int = 1) -> Iterator[None]:
+    """Turn a full disk, used-up memory of any kind and a lost loader process within the block into a `UserError`.
+
+    Args:
+        work_dir: where the block writes.
+        workers: loader processes that it has.
+    """
     try:
         with _quiet_threads(work_dir), memory_told():
             yield
@@ -38,10 +44,17 @@ def told(work_dir: Path) -> Iterator[None]:
         raise UserError(f"the GPU's memory does not suffice ({str(error).split('. ')[0]}); use a smaller "
                         "--forward-batch-size or --test-batch-size, --half or --memory-friendly") from error
     except RuntimeError as error:
-        if not any(part in str(error).lower() for part in _NO_SHARED_MEMORY):
-            raise
-        raise UserError("the loader processes have no shared memory left; give the container more (docker run "
-                        "--shm-size=8g), or use fewer of them (--num-worker 0 needs none)") from error
+        text = str(error).lower()
+        if any(part in text for part in _NO_SHARED_MEMORY):
+            fewer = ", or use fewer of them (--num-worker 0 needs none)" if workers else ""
+            who = "the loader processes have" if workers else "this process has"
+            raise UserError(f"{who} no shared memory left; empty /dev/shm, give the container more (docker run "
+                            f"--shm-size=8g){fewer}") from error
+        if "dataloader worker" in text and any(part in text for part in _ENDED):
+            raise UserError("a loader process was killed, or ended for want of memory or shared memory; the last saved "
+                            "state is kept: go on with --resume, with fewer of them (--num-worker) if it happens "
+                            "again") from error
+        raise
 
 
 @contextmanager

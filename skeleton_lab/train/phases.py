@@ -27,7 +27,7 @@ def run_phase(config: Config, spec: TreeSpec, services: Services) -> int:
     if config.phase == "model_size":
         with one_voice(world):
             return _print_model(config, services)
-    with joined(world), told(Path(config.work_dir)):
+    with joined(world), told(Path(config.work_dir), config.num_worker or 0):
         work_dir = WorkDir(config.work_dir, config.print_log) if world.is_main else WorkDir.silent(config.work_dir)
         if config.phase == "test":
             return run_test(set_up(config, spec, work_dir, world, services))

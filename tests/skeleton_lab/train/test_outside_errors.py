@@ -21,6 +21,11 @@ def disk_error(number: int, path=None) -> OSError:
      r"GPU's memory does not suffice \(CUDA out of memory\); use a smaller --forward-batch-size"),
     (RuntimeError("DataLoader worker is killed: it is possible that it is out of shared memory."), "--shm-size"),
     (RuntimeError("unable to allocate shared memory(shm) for file </torch_1>"), "--num-worker 0"),
+    (RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed."), "a loader process was killed.*--resume"),
+    (RuntimeError("DataLoader worker (pid(s) 7) exited unexpectedly"), "a loader process was killed, or ended"),
+    (RuntimeError("[enforce fail at alloc_cpu.cpp:124] . DefaultCPUAllocator: can't allocate memory: you tried to"),
+     r"the machine's memory does not suffice \(\. DefaultCPUAllocator"),
+    (MemoryError(), r"the machine's memory does not suffice \(MemoryError\)"),
     (disk_error(errno.ENOSPC), r"cannot write there any more \(No space left on device\).*--resume"),
     (disk_error(errno.EROFS), "the last saved state is kept"),
 ])
@@ -65,3 +70,10 @@ def test_a_writing_threads_disk_error_is_silent_and_others_are_not(tmp_path, mon
         fail_with(disk_error(errno.ENOSPC))
         fail_with(ValueError("a bug"))
     assert [type(ended.exc_value) for ended in shown] == [ValueError]
+
+
+def test_without_loader_processes_nobody_is_told_to_do_without(tmp_path):
+    with pytest.raises(UserError, match="this process has no shared memory left; empty /dev/shm") as caught:
+        with told(tmp_path, workers=0):
+            raise RuntimeError("unable to allocate shared memory(shm) for file </torch_1>")
+    assert "--num-worker" not in str(caught.value)
