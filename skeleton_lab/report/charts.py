@@ -16,6 +16,7 @@ WIDTH, HEIGHT = 520, 250
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 44, 34
 _MOST_TICKS = 6
 _MOST_MARKS = 60  # more points than this are a line only
+_MOST_POINTS = 2_000  # of a line: two a pixel, about
 _MOST_NAMED_CLASSES = 20
 _LONGEST_NAME = 26
 _WIDEST = 1030
@@ -56,7 +57,7 @@ def line_chart(title: str, series: Sequence[Series], *, percent: bool = False, l
     for place, line in enumerate(shown):
         colour = f"var(--{COLOURS[place % len(COLOURS)]})"
         dashes = None if place < len(COLOURS) else "6 3"
-        path = " ".join(f"{_px(across(x))},{_px(upward(y))}" for x, y in line.points)
+        path = " ".join(f"{_px(across(x))},{_px(upward(y))}" for x, y in thinned(line.points))
         parts.append(element("polyline", class_="series", points=path, style=f"stroke: {colour}",
                              stroke_dasharray=dashes))
         if len(line.points) <= _MOST_MARKS:
@@ -67,6 +68,18 @@ def line_chart(title: str, series: Sequence[Series], *, percent: bool = False, l
                       element("text", _short(line.name), x=_px(legend_x + 17), y=30)]
             legend_x += 36 + 6.2 * len(_short(line.name))
     return _svg(WIDTH, HEIGHT, title, parts)
+
+
+def thinned(points: Sequence[tuple[float, float]]) -> Sequence[tuple[float, float]]:
+    """Return the points (x, y) that a chart can show: the lowest and the highest of each short stretch."""
+    stretch = 2 * len(points) / _MOST_POINTS
+    if stretch <= 2:
+        return points
+    kept = {0, len(points) - 1}
+    for part in range(_MOST_POINTS // 2):
+        places = range(round(part * stretch), min(round((part + 1) * stretch), len(points)))
+        kept |= {min(places, key=lambda place: points[place][1]), max(places, key=lambda place: points[place][1])}
+    return [points[place] for place in sorted(kept)]
 
 
 def confusion_chart(counts: NDArray[np.int64], names: Sequence[str]) -> Element:

@@ -25,6 +25,7 @@ from skeleton_lab.train.words import CLASS_NAMES, names_in
 from skeleton_lab.train.workdir import REPORT
 
 _MOST = 1e15  # of anything recorded; what is above is not a number, or damaged
+_MOST_EPOCH_ROWS = 1_000  # of the table of epochs
 _LEAST_RATE = 1e-12  # learning rates below are not drawn on a logarithmic axis
 
 
@@ -193,7 +194,10 @@ def _epoch_table(run: Run) -> Element:
     head = ("epoch", "learning rate", "training loss", "training top-1", "test loss", "test top-1", "test top-5",
             "clips/s", "training", "test", "peak MiB")
     rows = []
-    for row in run.history:
+    every = -(-len(run.history) // _MOST_EPOCH_ROWS)
+    always = (run.best, run.history[-1])
+    shown = [row for place, row in enumerate(run.history) if place % every == 0 or any(row is one for one in always)]
+    for row in shown:
         own = recorded.get(int(row["epoch"] or 0), {})
         rows.append([f"{row['epoch']:.0f}", _text(row.get("learning_rate"), "{:.4g}"),
                      _text(row.get("train_loss"), "{:.4f}"), _percent(row.get("train_top1")),
@@ -201,7 +205,9 @@ def _epoch_table(run: Run) -> Element:
                      _percent(row.get("test_top5")), _text(row.get("clips_per_s"), "{:.4g}"),
                      duration(_number(own.get("train_s"))), duration(_number(own.get("test_s"))),
                      _text(_number(own.get("peak_mib")), "{:,.0f}")])
-    return table(head, rows, numbers=range(len(head)), wide=True)
+    note = f"{len(shown):,} of {len(run.history):,} epochs; history.csv has all."
+    left_out = element("p", note, class_="soft small") if every > 1 else None
+    return element("div", left_out, table(head, rows, numbers=range(len(head)), wide=True))
 
 
 # -- what the model gets right and wrong -----------------------------------------------------------------------

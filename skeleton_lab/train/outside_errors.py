@@ -33,6 +33,9 @@ def told(work_dir: Path, workers: int = 1) -> Iterator[None]:
     try:
         with _quiet_threads(work_dir), memory_told():
             yield
+    except BlockingIOError as error:  # of fork
+        raise UserError(f"no further process may be started ({error.strerror}); allow more (ulimit -u, docker run "
+                        "--pids-limit), or use fewer loader processes: --num-worker 0 needs none") from error
     except OSError as error:
         reason = _disk_trouble(error, work_dir)
         if not reason:

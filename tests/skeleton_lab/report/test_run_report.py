@@ -9,6 +9,7 @@ import pytest
 
 from skeleton_lab.errors import UserError
 from skeleton_lab.pickles import dump_plain_pickle
+from skeleton_lab.report.charts import thinned
 from skeleton_lab.report.confusions import worst_confusions
 from skeleton_lab.report.recipe import differences, settings_of
 from skeleton_lab.report.results import read_run
@@ -66,6 +67,20 @@ def test_predictions_go_through_the_file(run_folder):
     assert run.predictions.top_k(1) == 0.7 and run.predictions.top_k(2) == 1.0
     np.testing.assert_array_equal(run.predictions.predicted, PREDICTED)
     np.testing.assert_array_equal(run.counts, [[2, 2, 0], [1, 3, 0], [0, 0, 2]])
+
+
+def test_a_long_history_is_thinned_out(tmp_path):
+    folder = make_run(tmp_path / "long")
+    row = {"learning_rate": 0.1, "train_loss": 1.0, "train_top1": 0.5, "test_loss": 1.0, "clips_per_s": 10.0}
+    result_files.write_history(folder / "history.csv", [
+        {**row, "epoch": number, "test_top1": 0.9 if number == 12_345 else 0.5, "test_top5": 1.0}
+        for number in range(1, 30_001)])
+    page = write_report(folder, {}, ToyFeeder()).read_text()
+    assert len(page) < 2 << 20 and "of 30,000 epochs; history.csv has all." in page
+    assert page.count("<tr") < 1_100 and "12345</td>" in page and "30000</td>" in page  # the best and the last one
+    assert thinned([(x, 0.0) for x in range(2_000)]) == [(x, 0.0) for x in range(2_000)]
+    peaked = thinned([(x, float(x == 77_777)) for x in range(100_000)])
+    assert len(peaked) <= 2_002 and (77_777, 1.0) in peaked and peaked[0][0] == 0 and peaked[-1][0] == 99_999
 
 
 def test_an_older_run_is_read_from_its_lists_and_scores(run_folder):

@@ -25,6 +25,7 @@ def disk_error(number: int, path=None) -> OSError:
     (RuntimeError("DataLoader worker (pid(s) 7) exited unexpectedly"), "a loader process was killed, or ended"),
     (RuntimeError("[enforce fail at alloc_cpu.cpp:124] . DefaultCPUAllocator: can't allocate memory: you tried to"),
      r"the machine's memory does not suffice \(\. DefaultCPUAllocator"),
+    (BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable"), "no further process may be started.*ulimit -u"),
     (MemoryError(), r"the machine's memory does not suffice \(MemoryError\)"),
     (disk_error(errno.ENOSPC), r"cannot write there any more \(No space left on device\).*--resume"),
     (disk_error(errno.EROFS), "the last saved state is kept"),
