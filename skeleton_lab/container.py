@@ -120,7 +120,7 @@ def run(command: list[str]) -> int:
         received = signal.sigtimedwait(watched, LOOK_AROUND_S if stopping else 3600)
         if received and received.si_signo in ASK_TO_STOP and received.si_code != FROM_THE_KERNEL:
             stopping = True
-        status = bury_the_dead(child.pid, status)
+        status = reap(child.pid, status)
         if not stopping:
             if status is not None:
                 return status
@@ -134,7 +134,7 @@ def run(command: list[str]) -> int:
         asked |= left
 
 
-def bury_the_dead(child: int, status: int | None) -> int | None:
+def reap(child: int, status: int | None) -> int | None:
     """Reap ended processes; return the child's exit status as shells report it, or `status` if it did not end now."""
     while True:
         try:

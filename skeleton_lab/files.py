@@ -60,7 +60,7 @@ def sweep_parts(folder: str | Path) -> list[Path]:
 
 
 def _sweep_once(folder: Path) -> None:
-    """The same for the folder alone, unless this process has done so: a folder may have many files."""
+    """Sweep the folder itself, not those below, once in a process: a folder may have many files."""
     if folder not in _swept:
         _swept.add(folder)
         with suppress(OSError):  # somebody else's

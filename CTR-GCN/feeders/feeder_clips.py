@@ -29,7 +29,7 @@ class Feeder(BatchFeeder):
         data_path: `.npz` with `x_<split>` (N, C=3, T, V, M) float32, zeros in frames without a body, and `y_<split>`
             (N,) class indices (or one-hot); see dataset_tools/convert_*.py. A clip is what lies between its first and
             its last frame with a body.
-        split: "train" or "test".
+        split: "train", "test", or "val" where the archive has one.
         skeleton: dotted path of the `Skeleton`, such as skeleton_lab.own_skeletons.UTD_MHAD_20; its V must be the
             archive's.
         p_interval: share of a clip's valid frames to use: [p] for the middle part (testing), [p, q] for a random part
@@ -79,8 +79,8 @@ class Feeder(BatchFeeder):
         self.sample_name = [f"{split}_{row}" for row in range(len(self.label))]
 
     def _open(self) -> None:
-        if self.split not in ("train", "test"):
-            raise UserError(f"feeders.feeder_clips.Feeder: there is no split '{self.split}'; choose train or test")
+        if self.split not in ("train", "test", "val"):
+            raise UserError(f"feeders.feeder_clips.Feeder: there is no split '{self.split}'; choose train, test or val")
         self._clips = np.asarray(archive.map_array(self.data_path, f"x_{self.split}"))
         shape, num_joints = self._clips.shape, self.skeleton.num_joints
         if len(shape) != 5 or (shape[1], shape[3]) != (3, num_joints) or self._clips.dtype != np.float32:

@@ -61,8 +61,10 @@ def trace(model: nn.Module, example: Example) -> Any:
 
 
 def leaves_lengths_open() -> bool:
-    """Whether this PyTorch (2.5 or newer) can leave T open: of a named length, which is all that older ones know, it
-    wants proofs that it cannot give where strides halve it."""
+    """Whether this PyTorch can leave T open: 2.5 or newer.
+
+    Older ones know named lengths only. For those they demand a proof that strides divide them, and find none.
+    """
     return hasattr(torch.export.Dim, "DYNAMIC")
 
 

@@ -1,4 +1,4 @@
-"""What befalls a run from outside, in one line instead of a traceback."""
+"""Errors that come from outside a run, a full disk for instance: one line instead of a traceback."""
 
 from __future__ import annotations
 

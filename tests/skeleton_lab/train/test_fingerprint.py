@@ -161,19 +161,19 @@ def test_accepting_is_for_resuming(tmp_path):
     assert_refused(run_here(tmp_path, "--accept-changes", "data"), "--accept-changes", "needs --resume")
 
 
-@pytest.mark.parametrize(("befalls", "workers", "said"), [
+@pytest.mark.parametrize(("happens", "workers", "said"), [
     ("changes", "0", "a.npy: was changed while the training was reading it"),
     ("is_cut_short", "0", "a.npy: was cut short while the training was reading it (200 bytes, "),
     ("is_cut_short", "1", "a.npy: was cut short while the training was reading it (200 bytes, "),
     ("is_touched", "0", ""),
     ("is_deleted", "0", ""),
 ])
-def test_what_befalls_the_data_of_a_running_training(trained, begun, tmp_path, befalls, workers, said):
+def test_what_happens_to_the_data_of_a_running_training(trained, begun, tmp_path, happens, workers, said):
     """In its second epoch; the state after the first stays, and goes on with the right file to the same weights."""
     _, data = begun
     work_dir = tmp_path / "new"
     flags = (*flags_for(data), "--num-worker", workers)
-    options = flags_for(data, befalls=befalls, once=tmp_path / "once")[2:4]
+    options = flags_for(data, happens=happens, once=tmp_path / "once")[2:4]
     done = run_here(work_dir, *flags, *options)
     if not said:
         assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""What befalls a run from outside is one line; what is a fault of the code stays a traceback."""
+"""An error from outside is one line; what is a fault of the code stays a traceback."""
 
 from __future__ import annotations
 

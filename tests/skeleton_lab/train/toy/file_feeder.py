@@ -8,18 +8,18 @@ import toy_feeder
 
 
 class Feeder(toy_feeder.Feeder):
-    """Clips from a `.npy` (N, C=3, T, V, M) that is mapped; `befalls`: what happens at a clip of the second epoch."""
+    """Clips from a `.npy` (N, C=3, T, V, M) that is mapped; `happens`: what happens at a clip of the second epoch."""
 
-    def __init__(self, data_path: str, befalls: str = "", once: str = "", **options) -> None:
+    def __init__(self, data_path: str, happens: str = "", once: str = "", **options) -> None:
         super().__init__(**options)
-        self.data_path, self.befalls, self.once, self.asked = data_path, befalls, once, 0
+        self.data_path, self.happens, self.once, self.asked = data_path, happens, once, 0
         self.data = np.load(data_path, mmap_mode="r")
 
     def __getitem__(self, index: int):
         self.asked += 1
-        if self.befalls and self.asked == len(self) + 9 and not os.path.exists(self.once):
+        if self.happens and self.asked == len(self) + 9 and not os.path.exists(self.once):
             with open(self.once, "w"):
-                getattr(self, self.befalls)()
+                getattr(self, self.happens)()
         clip = np.array(self.data[index])
         return clip + self.noise * torch.rand(1).item(), self.label[index], index
 

@@ -1,0 +1,54 @@
+"""A model's own loss is added to the cross-entropy, logged, and exact when a run is resumed or shared."""
+
+import re
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import nn
+from torch.nn import functional
+
+from skeleton_lab.train.device import Precision
+from skeleton_lab.train.loop import TrainingPasses
+from tests.ranks import run_ranks
+from tests.skeleton_lab.train.conftest import assert_same_weights, run_here
+
+FLAGS = ("--train-feeder-args", "noise=0.0", "--model", "toy_model_auxiliary.Model")
+
+
+class WithOwn(nn.Linear):
+    def forward(self, clips):
+        self.kept = super().forward(clips)
+        return self.kept
+
+    def auxiliary_loss(self):
+        return self.kept.square().mean()
+
+
+def test_a_pass_adds_it_to_the_loss_and_tells_it():
+    torch.manual_seed(0)
+    model, clips, labels = WithOwn(3, 2).double(), torch.randn(4, 3, dtype=torch.float64), torch.tensor([0, 1, 1, 0])
+    precision = Precision("cpu")
+    found = TrainingPasses(model, torch.device("cpu"), precision, precision.scaler()).run(clips, labels, 2)
+    own = model.weight.grad.clone()
+    logits = functional.linear(clips, model.weight, model.bias)
+    entropy, auxiliary = functional.cross_entropy(logits, labels), logits.square().mean()
+    [expected] = torch.autograd.grad((entropy + auxiliary) / 2, [model.weight])
+    torch.testing.assert_close(own, expected)
+    assert found.tolist() == pytest.approx([entropy.item(), (logits.argmax(1) == labels).float().mean().item(),
+                                            auxiliary.item()])
+
+
+def test_a_run_logs_it_and_goes_on_exactly(tmp_path):
+    done = run_here(tmp_path / "whole", *FLAGS)
+    assert done.returncode == 0 and len(re.findall(r"\tMean auxiliary loss: 0\.\d{4}\.", done.stdout)) == 3
+    events = EventAccumulator(str(tmp_path / "whole" / "runs" / "train")).Reload()
+    assert [event.step for event in events.Scalars("auxiliary")] == list(range(1, 13))
+    assert run_here(tmp_path / "parts", *FLAGS, "--num-epoch", "1").returncode == 0
+    assert run_here(tmp_path / "parts", *FLAGS, "--resume").returncode == 0
+    assert_same_weights(tmp_path / "whole" / "training_state.pt", tmp_path / "parts" / "training_state.pt")
+    ends = run_ranks(2, run_here, tmp_path / "two", *FLAGS)
+    assert [end.returncode for end in ends] == [0, 0], ends
+    one, two = (torch.load(tmp_path / name / "runs-3-12.pt", weights_only=True) for name in ("whole", "two"))
+    for key in one:
+        torch.testing.assert_close(two[key], one[key], rtol=1e-5, atol=1e-6, msg=key)
