@@ -156,7 +156,7 @@ def test_a_third_channel_beyond_0_and_1_is_a_depth(tmp_path: Path, tree, third: 
 
 @pytest.mark.parametrize(("options", "what"), [
     ({"skeleton": NTU}, "needs float32"), ({"skeleton": "skeleton_lab.skeletons.Skeleton"}, "is no Skeleton"),
-    ({"skeleton": "skeleton_lab.skeletons.NTU_52"}, "no attribute"), ({"split": "val"}, "there is no split"),
+    ({"skeleton": "skeleton_lab.skeletons.NTU_52"}, "no attribute"), ({"split": "valid"}, "there is no split"),
     ({"p_interval": [2]}, "p_interval"), ({"window_size": 0}, "window_size"), ({"data_path": "none.npz"}, "none.npz")])
 def test_bad_options_are_one_line(tmp_path: Path, tree, options, what: str) -> None:
     arguments = {"data_path": str(write(tmp_path / "utd.npz", 20, 1)), "split": "test", "skeleton": UTD} | options

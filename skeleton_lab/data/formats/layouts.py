@@ -26,6 +26,7 @@ from skeleton_lab.data.formats.class_indices import form_of, nothing, read_archi
 from skeleton_lab.errors import UserError, note
 
 SPLITS = ("train", "test")
+VALIDATION = "val"  # a third one, which some archives have besides
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 KAGGLE, CONVERTED = "kaggle", "converted"
 ONE_HOT, CLASS_INDEX = "one-hot", "class index"
@@ -157,8 +158,8 @@ def read_header(path: str | Path, split: str, any_skeleton: bool = False) -> Spl
             labels differ in number.
     """
     path = Path(path)
-    if split not in SPLITS:
-        raise UserError(f"{path}: there is no split '{split}'; choose train or test")
+    if split not in (*SPLITS, VALIDATION):
+        raise UserError(f"{path}: there is no split '{split}'; choose train, test or val")
     headers = archive.list_arrays(path)
     for key in (f"x_{split}", f"y_{split}"):
         if key not in headers:
