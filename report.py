@@ -42,6 +42,7 @@ from skeleton_lab.data.generate.synthetic_actions import CLASS_NAMES as SYNTHETI
 from skeleton_lab.imports import construct
 from skeleton_lab.report.results import Run, read_run
 from skeleton_lab.report.run_report import write_report
+from skeleton_lab.skeleton_names import find_skeleton
 from skeleton_lab.train.config import default_settings
 from skeleton_lab.train.trained import find_tree, load_spec
 
@@ -68,9 +69,12 @@ def open_tree(run: Run, tree: Path | None, clips: bool) -> tuple[dict[str, Any],
     os.chdir(spec.root)  # a config's paths are relative to its tree
     try:
         options = run.settings.get("test_feeder_args") or {}
-        return default_settings(spec), construct(str(run.settings.get("feeder")), options, "test_feeder_args"), ""
+        feeder = construct(str(run.settings.get("feeder")), options, "test_feeder_args")
     except (UserError, OSError) as error:
         return default_settings(spec), None, str(error)
+    if getattr(feeder, "skeleton", run) is None:  # its files do not tell, but the run recorded it
+        feeder.skeleton = find_skeleton(str(run.record.get("skeleton")))
+    return default_settings(spec), feeder, ""
 
 
 if __name__ == "__main__":

@@ -167,3 +167,15 @@ def test_bad_options_are_one_line(tmp_path: Path, tree, options, what: str) -> N
 @pytest.mark.parametrize("name", ["utd_mhad", "msr_action3d", "ucla"])
 def test_graphs(tree, name: str) -> None:
     assert tree.load(f"graph.{name}.Graph")().A.shape == (3, 20, 20)
+
+
+def test_data_of_another_skeleton_are_refused_and_names_are_offered(tree, tmp_path: Path) -> None:
+    feeder = tree.load("feeders.feeder_clips.Feeder")
+    path = tmp_path / "x.npz"
+    arrays = {"x_test": np.ones((2, 3, 5, 20, 1), np.float32), "y_test": np.arange(2)}
+    np.savez(path, **arrays, class_names=np.array(["wave", "bow"]), names_test=np.array(["ann", "bob"]))
+    opened = feeder(str(path), "test", UTD)
+    assert opened.class_names == ("wave", "bow") and opened.recorded(1).title == "test_1 bob"
+    np.savez(path, **arrays, skeleton=np.array("UCLA_20"))
+    with pytest.raises(UserError, match=r"x\.npz: its skeleton is NW-UCLA .* but UTD-MHAD .* is expected"):
+        feeder(str(path), "test", UTD)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import shlex
 
 import numpy as np
 import pytest
 
+from skeleton_lab.data.formats.archive import map_array
+from skeleton_lab.errors import UserError
 from tests.archives import KEYS, converted_arrays, kaggle_arrays
 
 SCRIPT = "convert_ntu60_kaggle_to_ctrgcn.py"
@@ -203,3 +206,20 @@ def test_values_that_are_not_numbers_name_the_clip(refused, tmp_path, value):
     arrays["x_test"][2, 3, 77] = value  # 1e300 is not a float32
     np.savez(tmp_path / "a.npz", **arrays)
     assert "clip 2 of the test split holds NaN or infinite values" in refused(tmp_path / "a.npz")
+
+
+def test_an_own_deflated_archive_of_one_split_is_unpacked_and_keeps_its_names(convert, tmp_path):
+    """What the refusal of a deflated archive advises works, whatever its skeleton."""
+    clips = np.random.default_rng(0).normal(size=(4, 3, 20, 17, 1)).astype(np.float32)
+    names = {"class_names": np.array(["a", "b"]), "names_test": np.array(list("wxyz")), "fps": np.array(25.0)}
+    np.savez_compressed(tmp_path / "own.npz", x_test=clips, y_test=np.eye(2)[[0, 1, 1, 0]], **names)
+    with pytest.raises(UserError, match=r"deflated .* unpack it once: python3 convert_ntu60_kaggle_to_ctrgcn") as told:
+        map_array(tmp_path / "own.npz", "x_test")
+    words = shlex.split(str(told.value).partition("unpack it once: ")[2])
+    assert words[:2] == ["python3", SCRIPT]
+    convert(tmp_path / "own.npz", *words[4:])
+    assert map_array(tmp_path / "own_ctrgcn.npz", "x_test").tolist() == clips.tolist()
+    with np.load(tmp_path / "own_ctrgcn.npz") as made:
+        assert made["y_test"].tolist() == [0, 1, 1, 0] and "x_train" not in made
+        assert all(made[key].tolist() == value.tolist() for key, value in names.items())
+    assert "already holds these clips and labels" in convert(tmp_path / "own.npz")

@@ -1,11 +1,13 @@
 """The demo, cut down to seconds: every step runs, and the table stands at the end."""
 
+import json
 import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +24,11 @@ def test_the_whole_chain_ends_on_the_table_and_leaves_an_earlier_one_alone(run_s
     for stream in ("joint", "bone"):
         assert re.search(rf"^{stream} +\d+\.\d\d% +\d+\.\d\d% +\d+\.\d$", done.stdout, re.M), done.stdout[-1500:]
         assert (tmp_path / "demo-2" / stream / "curves.png").exists()
+    said = json.loads((tmp_path / "demo-2" / "joint" / "run.json").read_text())
+    assert said["class_names"][3] == "crouch and spread arms, together" and len(said["class_names"]) == 10
+    assert said["skeleton"] == "skeleton_lab.skeletons.NTU_25" and Path(said["tree"]).name == "CTR-GCN"
+    report = (tmp_path / "demo-2" / "joint" / "report.html").read_text()
+    assert "crouch and spread arms" in report and "class 2" not in report and "drink water" not in report
     assert "demo holds something already and stays as it is: this goes to" in done.stdout
     assert [path for path in (tmp_path / "demo").rglob("*") if path.is_file()] == [earlier]
     assert earlier.read_text() == "of the first time"
