@@ -95,12 +95,12 @@ class Predictor:
                 for take, row in zip(takes, logits, strict=True)]
 
     def _refuse_other_skeleton(self, take: Take) -> None:
-        expected = self.trained.skeleton
+        expected, found = self.trained.skeleton, take.recording.num_joints
+        count = self.trained.config.model_args.get("num_point") if expected is None else expected.num_joints
+        if count is not None and found != count and (expected is None or take.recording.skeleton is None):
+            raise UserError(f"{take.name}: has {found} joints, the model was trained on "
+                            f"{count if expected is None else expected.name}; choose a recording of the same skeleton")
         if expected is None:  # a graph that nobody here knows: its joints can only be counted
-            count, found = self.trained.config.model_args.get("num_point"), take.recording.num_joints
-            if count is not None and found != count:
-                raise UserError(f"{take.name}: has {found} joints, the model was trained on {count}; choose a "
-                                "recording of the same skeleton")
             return
         if not same_joints(take.skeleton, expected):
             raise UserError(f"{take.name}: its skeleton is {take.skeleton.name}, the model was trained on "

@@ -12,7 +12,7 @@ import numpy as np
 from skeleton_lab.data.formats.sightings import Sightings, sightings_of
 from skeleton_lab.errors import UserError
 from skeleton_lab.skeleton_clip import SkeletonClip
-from skeleton_lab.skeleton_names import skeletons_with
+from skeleton_lab.skeleton_names import skeleton_path, skeletons_with
 from skeleton_lab.skeletons import NTU_25, Skeleton
 
 
@@ -115,19 +115,17 @@ class Recording:
         return self
 
     def known_skeleton(self) -> Skeleton:
-        """Return its skeleton; where the file does not tell, the only one known with as many joints.
+        """Return its skeleton.
 
         Raises:
-            UserError: none is known, or several are.
+            UserError: nobody told it; the number of joints alone does not.
         """
         if self.skeleton is not None:
             return self.skeleton
-        fitting = skeletons_with(self.num_joints)
-        if len(fitting) == 1:
-            return fitting[0]
-        why = (f"{', '.join(skeleton.name for skeleton in fitting)} fit" if fitting else "no known skeleton fits")
-        raise UserError(f"{self.name}: does not say which skeleton its {self.num_joints} joints are, and {why}; say it "
-                        "with --skeleton, as skeleton_lab.own_skeletons.NAME (docs/own_skeletons.md)")
+        fitting = ", ".join(skeleton_path(skeleton) for skeleton in skeletons_with(self.num_joints))
+        raise UserError(f"{self.name}: does not say which skeleton its {self.num_joints} joints are; say it with "
+                        f"--skeleton, such as {fitting or 'your own in skeleton_lab.own_skeletons'} "
+                        "(docs/own_skeletons.md)")
 
     def picture(self, title: str) -> SkeletonClip:
         """Return it as something to draw.
