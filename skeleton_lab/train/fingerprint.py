@@ -157,14 +157,23 @@ def _data_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list
 
 def code_digests(setup: Setup) -> dict[str, str]:
     """Return a hash of each source file that the numbers depend on: of the engine, the tree and the user's own."""
-    return {key: _digest(Path(path).read_bytes()) for key, path in sorted(_code_files(setup)) if os.path.isfile(path)}
+    return file_digests({**engine_files(), **dict(_own_files(setup))})
 
 
-def _code_files(setup: Setup) -> Iterator[tuple[str, str]]:
-    """Yield the key and the path of each file; keys hold no path of this machine."""
+def file_digests(files: Mapping[str, str]) -> dict[str, str]:
+    """Return a hash of each file, in the order of their keys."""
+    return {key: _digest(Path(path).read_bytes()) for key, path in sorted(files.items()) if os.path.isfile(path)}
+
+
+def engine_files() -> dict[str, str]:
+    """Return the paths of the engine's files that the numbers depend on; keys hold no path of this machine."""
     rooms = [path for room in _ROOMS for path in (_ENGINE / room).rglob("*.py")]
-    for path in [*_ENGINE.glob("*.py"), *rooms]:
-        yield f"{_ENGINE.name}/{path.relative_to(_ENGINE).as_posix()}", str(path)
+    return {f"{_ENGINE.name}/{path.relative_to(_ENGINE).as_posix()}": str(path)
+            for path in [*_ENGINE.glob("*.py"), *rooms]}
+
+
+def _own_files(setup: Setup) -> Iterator[tuple[str, str]]:
+    """Yield the key and the path of each file of the tree and of the user's own that has been imported."""
     tree = Path(setup.spec.root).resolve()
     own = _own_folders(setup)
     for name, module in list(sys.modules.items()):

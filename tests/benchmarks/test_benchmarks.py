@@ -13,6 +13,8 @@ RUNS = [
      r"convert / copy: [\d.]+ of the time"),
     (("clips_per_s.py", "--steps", "1", "--rounds", "1"), r"ctrgcn: benchmark / by hand = [\d.]+"),
     (("feeder.py", "--clips", "24", "--batch-size", "8", "--rounds", "1"), r"clips/s on one core"),
+    (("fingerprint.py", "--gb", "0.05"), r"0\.05 GB on .*: data [\d.]+ s, code [\d.]+ s"),
+    (("finite.py", "--clips", "1", "--frames", "8", "--steps", "1", "--turns", "1"), r"step with the look / without"),
     (("memory_prediction.py", "--points", "1"), r"\| CPU, torch .* [+-][\d.]+% \|"),
     (("models.py", "--models", "ctrgcn", "--clips", "1", "--frames", "8", "--pairs", "1", "--precisions", "fp32"),
      r"ctrgcn, fp32, cpu: 1 clips of 8 frames, 25 joints, 2 bodies"),
