@@ -150,6 +150,8 @@ def load_state(work_dir: WorkDir, refuse: Callable[[dict[str, Any]], str] = lamb
         if not path.exists():
             continue
         try:
+            if not path.is_file():
+                raise UserError(f"{path}: is no file; move it away")
             state = read_torch_file(path)
             if not isinstance(state, dict) or "progress" not in state:
                 raise UserError(f"{path}: not a training state")

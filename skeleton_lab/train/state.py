@@ -15,6 +15,10 @@ from skeleton_lab.train.fingerprint import Basis
 from skeleton_lab.train.loop import TrainingPasses
 from skeleton_lab.train.settings import COMMON_FLAGS
 from skeleton_lab.train.setup import Setup
+from skeleton_lab.train.workdir import STATE
+
+_KINDS = {"model": dict, "optimizer": dict, "scaler": dict, "generators": dict, "progress": dict, "best": dict,
+          "history": list, "settings": dict}
 
 
 def captured(setup: Setup, passes: TrainingPasses, optimizer: torch.optim.Optimizer,
@@ -41,10 +45,28 @@ def restore(state: dict[str, Any], setup: Setup, basis: Basis, passes: TrainingP
     """
     _refuse_other_settings(state, setup, basis)
     basis.compare(state)
-    setup.model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    passes.scaler.load_state_dict(state["scaler"])
-    _restore_draws([state, *state.get("other_processes", ())], setup)
+    try:
+        setup.model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        passes.scaler.load_state_dict(state["scaler"])
+        _restore_draws([state, *state.get("other_processes", ())], setup)
+    except (RuntimeError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+        raise UserError(f"{setup.work_dir.path / STATE}: does not fit this run ({type(error).__name__}: "
+                        f"{' '.join(str(error).split())[:200]}); move it away, so that the state before it is used, or "
+                        "start again with --overwrite") from None
+
+
+def damage(state: dict[str, Any]) -> str:
+    """Return "", or what is missing from a training state, or not of its type, though its file is whole."""
+    for key, kind in _KINDS.items():
+        if not isinstance(state.get(key), kind):
+            return f"its '{key}' is missing or damaged"
+    progress = state["progress"]
+    means = progress.get("means")
+    counts = [progress.get("epoch"), progress.get("step"), means.get("batches") if isinstance(means, dict) else None]
+    if not all(isinstance(count, int) and count >= 0 for count in counts):
+        return "its 'progress' is damaged"
+    return "" if isinstance(state.get("fingerprint", {}), dict) else "its 'fingerprint' is damaged"
 
 
 def _settings(setup: Setup) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from skeleton_lab.train.record import Record, write_run_report
 from skeleton_lab.train.scalars import Scalars
 from skeleton_lab.train.setup import Setup, copy_sources, open_part, open_training
 from skeleton_lab.train.signals import StopRequest
-from skeleton_lab.train.state import captured, restore
+from skeleton_lab.train.state import captured, damage, restore
 from skeleton_lab.train.testing import Outputs, compute_for, evaluate_part, progress_of, validate_part
 from skeleton_lab.train.two_files import (
     checkpoint_source,
@@ -105,8 +105,7 @@ class Training:
         self.world = setup.world
         config = self.config
         self.finite = Finite.of(setup.model)
-        state = (self.world.from_main(lambda: load_state(self.work_dir, self.finite.refuse_state)) if config.resume
-                 else None)
+        state = (self.world.from_main(lambda: load_state(self.work_dir, self._refuse)) if config.resume else None)
         self.train_part, self.val_part = open_training(setup)
         self.test_part = open_part(setup, training=False)
         self.parts = {"train": self.train_part, "test": self.test_part}
@@ -142,6 +141,9 @@ class Training:
         self.scalars = Scalars(setup, self.step)
         self.record = Record(setup, "train", self.train_part.words, resumed=state is not None)
         self.record.changed(self.basis.changes)
+
+    def _refuse(self, state: dict[str, Any]) -> str:
+        return damage(state) or self.finite.refuse_state(state)
 
     # -- the run -------------------------------------------------------------------------------------
 

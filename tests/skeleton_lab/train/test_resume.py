@@ -108,6 +108,36 @@ def test_a_damaged_state_is_told_and_the_one_before_is_used(untouched, tmp_path)
     assert_same_run(untouched, tmp_path)
 
 
+@pytest.mark.parametrize("spoil", [
+    lambda state: state.pop("optimizer"), lambda state: state.update(progress="x"), lambda state: state.pop("settings"),
+    lambda state: state["progress"].update(epoch=-5), lambda state: state.update(fingerprint="x")])
+def test_a_state_that_lacks_something_is_told_too(untouched, tmp_path, spoil):
+    shutil.copytree(untouched, tmp_path / "work")
+    state = torch.load(tmp_path / "work" / "training_state.pt", weights_only=True)
+    spoil(state)
+    torch.save(state, tmp_path / "work" / "training_state.pt")
+    done = run_here(tmp_path / "work", *SLOW, "--resume")
+    assert done.returncode == 0, done.stderr
+    assert "Damaged training state" in done.stdout and "Resuming in epoch 3 after 0 batches" in done.stdout
+
+
+def test_a_state_that_does_not_fit_is_one_line(untouched, tmp_path):
+    path = tmp_path / "work" / "training_state.pt"
+    for spoil in (lambda state: state["model"].update({"fc.weight": torch.ones(3, 9)}),
+                  lambda state: state["generators"].update(torch=torch.ones(3))):
+        shutil.copytree(untouched, tmp_path / "work", dirs_exist_ok=True)
+        state = torch.load(path, weights_only=True)
+        spoil(state)
+        torch.save(state, path)
+        done = run_here(tmp_path / "work", *SLOW, "--resume")
+        assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
+        assert "training_state.pt: does not fit this run" in done.stderr
+    path.unlink()
+    os.mkfifo(path)
+    done = run_here(tmp_path / "work", *SLOW, "--resume")
+    assert done.returncode == 0 and "training_state.pt: is no file" in done.stdout
+
+
 def test_no_readable_state_is_an_error(tmp_path):
     (tmp_path / "training_state.pt").write_bytes(b"nothing")
     done = run_here(tmp_path, "--resume")
