@@ -74,7 +74,7 @@ def _finished(setup: Setup) -> bool:
     recorded = read_record(path).get("train")
     if not isinstance(recorded, dict) or not recorded.get("finished"):
         return False
-    state = load_state(setup.work_dir)
+    state = load_state(setup.work_dir, damage)
     if state is None or not is_complete(setup.config, state["progress"]["epoch"], state["best"]["epoch"]):
         return False
     print(f"{path}: finished already, after {state['progress']['epoch']} epochs; nothing to do. A larger --num-epoch "
