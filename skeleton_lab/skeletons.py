@@ -132,6 +132,7 @@ COCO_17 = Skeleton(
         (14, 12), (15, 13), (16, 14),
     ),
     root=0,
+    flat=True,
 )
 
 # One hand, as MediaPipe gives it.
