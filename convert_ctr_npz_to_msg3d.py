@@ -68,7 +68,7 @@ ROUNDING = 1e-5  # what another numpy or processor may change, in metres
 
 
 @dataclass(frozen=True)
-class Part:
+class SplitFiles:
     """One split of the archive on its way into `folder`; `labels` (N,) int64.
 
     `num_frames`: what each clip's valid frames are resized to; None leaves clips at their length.
@@ -157,12 +157,12 @@ class Part:
         return np.allclose(found[:clips], expected[:clips], rtol=0, atol=ROUNDING)
 
 
-def open_part(options: argparse.Namespace, split: str) -> Part:
+def open_part(options: argparse.Namespace, split: str) -> SplitFiles:
     """Recognise one split of the archive and read its labels."""
     source = layouts.read_header(options.input, split)
     if source.num_clips == 0:
         raise UserError(f"{options.input}: the {split} split holds no clips; choose another archive")
-    return Part(source, layouts.read_labels(source), options.output, options.pre_normalize, options.frames)
+    return SplitFiles(source, layouts.read_labels(source), options.output, options.pre_normalize, options.frames)
 
 
 def main(options: argparse.Namespace) -> None:

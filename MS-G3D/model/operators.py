@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from model.contraction import Contraction, accumulator, add_product, best_order
-from model.row_norm import RowMoments, RowNorm, as_image, as_rows
+from model.row_norm import PiecedMoments, RowNorm, as_image, as_rows
 from model.windows import Windows
 from skeleton_lab.nn.norm import Moments, normalize, normalize_backward
 from skeleton_lab.nn.precision import without_autocast, working_dtype
@@ -139,7 +139,7 @@ class WindowGraphConvNormRelu(torch.autograd.Function):
         with without_autocast(x):
             contraction = contract(ctx.dtype, x, stack, weight, bias, options.windows)
             y = x.new_empty(contraction.num_rows, len(weight), dtype=ctx.dtype)
-            row_moments = RowMoments()
+            row_moments = PiecedMoments()
             for piece, rows in contraction.pieces(out=y):
                 row_moments.add(rows)
                 ctx.pieces.append(piece)

@@ -17,7 +17,7 @@ from skeleton_lab.nn.synchrony import averaged, of_all_processes
 PIECE_NUMBERS_CPU = 1 << 18
 
 
-class RowMoments:
+class PiecedMoments:
     """The moments of rows that arrive in pieces."""
 
     def __init__(self) -> None:

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from model.operators import relu_backward_into
-from model.row_norm import RowMoments, RowNorm, row_pieces
+from model.row_norm import PiecedMoments, RowNorm, row_pieces
 from skeleton_lab.nn.chunking import all_at_once
 from skeleton_lab.nn.norm import Moments, relu_backward
 from skeleton_lab.nn.precision import without_autocast
@@ -104,7 +104,7 @@ class TemporalRows(torch.autograd.Function):
                     else:
                         slots[i].copy_(_max_pool(active, shape))
             torch.mm(shape.every_stride(x), plain.t(), out=slots[-1])
-            row_moments = RowMoments()
+            row_moments = PiecedMoments()
             for piece in row_pieces(merged):
                 row_moments.add(merged[piece])
             moments2 = row_moments.total()
@@ -186,7 +186,7 @@ class StridedLinearNorm(torch.autograd.Function):
 
 def _product_and_moments(x: Tensor, weight: Tensor) -> tuple[Tensor, Moments]:
     """Return x W^T (R, C_out), and its moments."""
-    out, row_moments = x.new_empty(len(x), len(weight)), RowMoments()
+    out, row_moments = x.new_empty(len(x), len(weight)), PiecedMoments()
     for piece in row_pieces(out):
         torch.mm(x[piece], weight.t(), out=out[piece])
         row_moments.add(out[piece])

@@ -15,7 +15,7 @@ from skeleton_lab.data.formats.recording import Recording
 from skeleton_lab.errors import NothingToSee, UserError
 from skeleton_lab.imports import construct
 from skeleton_lab.predict.recordings import Take
-from skeleton_lab.predict.staging import Stage, alike
+from skeleton_lab.predict.staging import ClipStage, alike
 from skeleton_lab.skeleton_names import same_joints
 from skeleton_lab.train.batches import Request, SeededFetch
 from skeleton_lab.train.loop import averaged, logits_of
@@ -58,7 +58,7 @@ class Predictor:
         batch_size: clips of one forward pass.
     """
 
-    def __init__(self, trained: Trained, stage: Stage, device: torch.device, batch_size: int) -> None:
+    def __init__(self, trained: Trained, stage: ClipStage, device: torch.device, batch_size: int) -> None:
         self.trained, self.stage, self.device, self.batch_size = trained, stage, device, batch_size
         self.model = trained.model.to(device).eval()
 

@@ -30,7 +30,7 @@ TWIN_CLASSES = 120  # NTU RGB+D 120's published archives, and only those, let a 
 _FROM_ARCHIVE = re.compile(r"(train|test)_\d+")  # how clips are named that came by way of an archive
 
 
-class Stage(Protocol):
+class ClipStage(Protocol):
     """One format: from a recording to its clip, and from clips to a data set and the feeder's options for it."""
 
     def clip(self, take: Take) -> Any:
@@ -118,7 +118,7 @@ class StageOptions:
     from_archive: bool | None = None
 
 
-def stage_for(trained: Trained, options: StageOptions) -> Stage:
+def stage_for(trained: Trained, options: StageOptions) -> ClipStage:
     """Return the format that the run's feeder reads.
 
     Raises:
@@ -173,7 +173,7 @@ def _clip_file(trained: Trained, given: dict[str, Any], options: StageOptions) -
     return ClipFile(from_archive, options.resized or None, padded, bones="_bone" in data.name)
 
 
-def alike(clips: Sequence[Any], stage: Stage) -> list[list[int]]:
+def alike(clips: Sequence[Any], stage: ClipStage) -> list[list[int]]:
     """Return the places of clips that one data set of `stage` can hold together."""
     def shape(place: int) -> tuple[Any, ...]:
         if isinstance(stage, PoseStage):

@@ -8,14 +8,14 @@ import torch
 from skeleton_lab.train import result_files
 from skeleton_lab.train.batches import SeededFetch
 from skeleton_lab.train.loop import TrainingDiverged
-from skeleton_lab.train.setup import Part, Setup
+from skeleton_lab.train.setup import Setup, Split
 from skeleton_lab.train.workdir import DIVERGED_BATCH
 
 KEPT = ("the last saved state is kept: check the data and --resume, or start afresh with a lower --base-lr")
 _SHOWN_SAMPLES = 8
 
 
-def diverged_in(setup: Setup, part: Part, batch: int, lr: float, reason: str) -> TrainingDiverged:
+def diverged_in(setup: Setup, part: Split, batch: int, lr: float, reason: str) -> TrainingDiverged:
     """Save batch number `batch` of the epoch for replay; return the error that names its samples."""
     epoch = part.batches.epoch
     step = epoch * len(part.batches) + batch + 1

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from skeleton_lab.errors import UserError
-from skeleton_lab.train.setup import Part, Setup
+from skeleton_lab.train.setup import Setup, Split
 from skeleton_lab.train.watched import Watch, names_a_source
 
 DATA, CODE = "data", "code"  # what may have changed, as `--accept-changes` names it
@@ -36,7 +36,7 @@ class Basis:
         changes: those accepted so far, with `epoch` (from 1), `kind` and `what`.
     """
 
-    def __init__(self, setup: Setup, parts: Mapping[str, Part]) -> None:
+    def __init__(self, setup: Setup, parts: Mapping[str, Split]) -> None:
         """Read what the files of the data's `parts`, "train" and "test", hold, and begin to watch them."""
         self._setup = setup
         self.changes: list[dict[str, Any]] = []
@@ -94,7 +94,7 @@ class Basis:
             raise UserError(complaint) from error
 
 
-def _fingerprint(setup: Setup, parts: Mapping[str, Part], watch: Watch) -> Fingerprint:
+def _fingerprint(setup: Setup, parts: Mapping[str, Split], watch: Watch) -> Fingerprint:
     data = {name: {"files": [{"path": source.path, "size": source.size, "digest": watch.digest(source)}
                              for source in part.sources], "labels": _labels_digest(part)}
             for name, part in parts.items()}
@@ -128,7 +128,7 @@ def listed(changes: Sequence[str]) -> str:
     return "; ".join(changes[:_MOST_LISTED]) + more
 
 
-def _labels_digest(part: Part) -> str:
+def _labels_digest(part: Split) -> str:
     labels = np.asarray(getattr(part.feeder, "label", ()))
     content = labels.astype(np.int64).tobytes() if labels.dtype.kind in "iu" else repr(labels.tolist()).encode()
     return _digest(content + "\0".join(map(str, part.names)).encode("utf-8", "surrogatepass"))

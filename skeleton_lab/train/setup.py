@@ -76,7 +76,7 @@ class Setup:
 
 
 @dataclass
-class Part:
+class Split:
     """One split of the data: its feeder, the batches of an epoch, the loader over them, what its classes are called."""
 
     feeder: Any
@@ -192,7 +192,7 @@ def copy_sources(config: Config, work_dir: WorkDir, resumed_in: int | None) -> N
         shutil.copyfile(source, temporary)
 
 
-def open_training(setup: Setup) -> tuple[Part, Part | None]:
+def open_training(setup: Setup) -> tuple[Split, Split | None]:
     """Open the training data, and the validation clips if the settings ask for any.
 
     Raises:
@@ -218,7 +218,7 @@ def open_training(setup: Setup) -> tuple[Part, Part | None]:
             _opened(setup, "val_share", val, False, np.flatnonzero(chosen)))
 
 
-def open_part(setup: Setup, training: bool) -> Part:
+def open_part(setup: Setup, training: bool) -> Split:
     """Open the training or the test data.
 
     Raises:
@@ -234,7 +234,7 @@ def _feeder(config: Config, options: Mapping[str, Any], key: str) -> Any:
     return construct(config.feeder, options, key)
 
 
-def _opened(setup: Setup, key: str, feeder: Any, training: bool, members: np.ndarray | None = None) -> Part:
+def _opened(setup: Setup, key: str, feeder: Any, training: bool, members: np.ndarray | None = None) -> Split:
     """Return a split that `feeder` serves: all its clips, or the `members` among them."""
     config = setup.config
     size = config.batch_size if training else config.test_batch_size
@@ -256,7 +256,7 @@ def _opened(setup: Setup, key: str, feeder: Any, training: bool, members: np.nda
         feeder.skeleton = words.skeleton  # its files did not tell; the report draws its clips
     if members is not None and not training:
         names = [names[row] for row in members]
-    return Part(feeder, batches, loader, names, sources, words)
+    return Split(feeder, batches, loader, names, sources, words)
 
 
 def _require_classes(feeder: Any, config: Config) -> None:

@@ -17,7 +17,7 @@ from skeleton_lab.train.diverged import KEPT
 from skeleton_lab.train.evaluation import Evaluation, evaluate
 from skeleton_lab.train.loop import Compute, TrainingDiverged
 from skeleton_lab.train.record import Record, write_run_report
-from skeleton_lab.train.setup import Part, Setup, chunk_size, open_part
+from skeleton_lab.train.setup import Setup, Split, chunk_size, open_part
 from skeleton_lab.train.workdir import PREDICTIONS
 
 _MOST_TABLED_CLASSES = 2_000  # the matrix has their square
@@ -78,7 +78,7 @@ def compute_for(setup: Setup, stop: Any = False) -> Compute:
     return Compute(setup.device, setup.precision, size, stop, setup.world, setup.frozen)
 
 
-def evaluate_part(setup: Setup, part: Part, compute: Compute, outputs: Outputs) -> Evaluation:
+def evaluate_part(setup: Setup, part: Split, compute: Compute, outputs: Outputs) -> Evaluation:
     """Evaluate the model on `part`, log loss and accuracies, and write `outputs`."""
     work_dir, texts = setup.work_dir, setup.spec.texts
     work_dir.log(f"Eval epoch: {outputs.epoch}")
@@ -99,7 +99,7 @@ def evaluate_part(setup: Setup, part: Part, compute: Compute, outputs: Outputs) 
     return evaluation
 
 
-def validate_part(setup: Setup, part: Part, compute: Compute) -> Evaluation:
+def validate_part(setup: Setup, part: Split, compute: Compute) -> Evaluation:
     """Evaluate the model on the validation clips, and log loss and accuracy."""
     progress = progress_of(setup, total=len(part.names), desc="validation")
     evaluation = evaluate(setup.model, part.loader, compute, progress)
@@ -111,7 +111,7 @@ def validate_part(setup: Setup, part: Part, compute: Compute) -> Evaluation:
     return evaluation
 
 
-def _require_finite(setup: Setup, part: Part, evaluation: Evaluation) -> None:
+def _require_finite(setup: Setup, part: Split, evaluation: Evaluation) -> None:
     """Raise TrainingDiverged where scores are no numbers, before anything is written of them."""
     if np.isfinite(evaluation.loss) or (not evaluation.num_known and np.isfinite(evaluation.scores).all()):
         return
@@ -128,7 +128,7 @@ def progress_of(setup: Setup, **options: Any) -> dict[str, Any]:
     return {"disable": None if setup.world.is_main else True, **options}
 
 
-def _write(setup: Setup, part: Part, evaluation: Evaluation, outputs: Outputs) -> None:
+def _write(setup: Setup, part: Split, evaluation: Evaluation, outputs: Outputs) -> None:
     folder, scores, labels = setup.work_dir.path, evaluation.scores, evaluation.labels
     stem = f"epoch{outputs.epoch}_test"
     tabled = scores.shape[1] <= _MOST_TABLED_CLASSES
