@@ -29,9 +29,10 @@ from skeleton_lab.errors import UserError, run_command
 def parse_arguments() -> argparse.Namespace:
     parser = Parser(__doc__)
     parser.add_argument("--scores", nargs="+", required=True, metavar="PATH",
-                        help="score files (.pkl), or work directories that hold epoch1_test_score.pkl")
+                        help="score files (.pkl), or work directories that hold epoch1_test_score.pkl; results of "
+                             "PYSKL (--out) and MMAction2 (--dump) too")
     parser.add_argument("--labels", metavar="SOURCE", help="an NTU archive (.npz), a label pickle of MS-G3D or "
-                        "NW-UCLA, a predictions.csv or its work directory, or the word names (default: the "
+                        "NW-UCLA, an annotation file of PYSKL, a predictions.csv or its work directory, or the word names (default: the "
                         "first work directory of --scores that has a predictions.csv)")
     chosen = parser.add_mutually_exclusive_group()
     chosen.add_argument("--weights", nargs="+", type=float, metavar="W",
@@ -42,6 +43,10 @@ def parse_arguments() -> argparse.Namespace:
                         help="search the weights on these, the same streams on other data, a validation split for "
                              "instance; report the accuracy on all of --scores")
     parser.add_argument("--search-labels", metavar="SOURCE", help="labels of --search-scores, as --labels")
+    parser.add_argument("--by-position", action="store_true", help="results of PYSKL and MMAction2 have no names: take "
+                        "samples at the same place for the same")
+    parser.add_argument("--softmax", action="store_true", help="fuse probabilities, not logits, as PYSKL does "
+                        "(default: if some of --scores are probabilities)")
     parser.add_argument("--seed", type=int, default=1, help="of the random half (default: %(default)s)")
     parser.add_argument("--gains", type=Path, metavar="CSV",
                         help="write the recall of each class, of the best stream and of the ensemble")
@@ -69,6 +74,7 @@ from numpy.typing import NDArray
 
 from skeleton_lab.data.feeders.truth import read_truth
 from skeleton_lab.files import write_text
+from skeleton_lab.foreign.score_file import as_probabilities, is_annotations, join, labels_of
 from skeleton_lab.metrics import NOT_KNOWN, top_k_accuracy
 from skeleton_lab.pickles import dump_plain_pickle
 from skeleton_lab.streams.fuse import Stream, align, fuse, read_stream, truth_of
@@ -76,8 +82,8 @@ from skeleton_lab.streams.search import best_of, class_gains, sample_losses, sea
 
 
 def main(args: argparse.Namespace) -> None:
-    streams = read_streams(args.scores)
-    truth = truth_of(streams, read_truth(args.labels, args.scores, streams[0].names))
+    streams, labels = read_all(args)
+    truth = truth_of(streams, labels)
     known = np.flatnonzero(truth != NOT_KNOWN)
     if len(known) < len(truth):
         print(f"The class of {len(known)} of {len(truth)} samples is known; all that follows is of these.")
@@ -101,11 +107,30 @@ def main(args: argparse.Namespace) -> None:
         print(f"{args.output}: fused scores of {len(truth)} samples")
 
 
-def read_streams(paths: Sequence[str]) -> list[Stream]:
-    """Read score files; each is called after its folder or file, or, where two are called alike, by its path."""
+def read_all(args: argparse.Namespace) -> tuple[list[Stream], dict]:
+    """Return the streams of --scores, ours or results of PYSKL and MMAction2, and the class of each sample."""
+    annotations = args.labels if args.labels and is_annotations(args.labels) else None
+    joined = join(names_of(args.scores), args.scores, args.by_position, annotations)
+    streams, turned = as_probabilities(joined.streams, args.softmax)
+    for line in joined.said + [f"{name}: logits, made probabilities (softmax)" for name in turned]:
+        print(line)
+    if annotations and joined.labels is None:
+        return streams, labels_of(annotations)
+    if joined.labels is not None and (annotations or not args.labels):
+        return streams, dict(zip(next(stream.names for stream in joined.streams
+                                      if len(stream.names) == len(joined.labels)), joined.labels.tolist(), strict=True))
+    return streams, read_truth(args.labels, args.scores, streams[0].names)
+
+
+def names_of(paths: Sequence[str]) -> list[str]:
+    """Call each score file after its folder or itself, or, where two are called alike, by its path."""
     names = [Path(path).resolve().name.removesuffix(".pkl") for path in paths]
-    return [read_stream(name if names.count(name) == 1 else path, path)
-            for name, path in zip(names, paths, strict=True)]
+    return [name if names.count(name) == 1 else path for name, path in zip(names, paths, strict=True)]
+
+
+def read_streams(paths: Sequence[str]) -> list[Stream]:
+    """Read score files of our own."""
+    return [read_stream(name, path) for name, path in zip(names_of(paths), paths, strict=True)]
 
 
 def search_elsewhere(args: argparse.Namespace, streams: list[Stream]) -> list[float]:

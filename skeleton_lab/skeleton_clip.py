@@ -23,7 +23,7 @@ class SkeletonClip:
     def up_axis(self) -> int:
         """1 (y) or 2 (z): the axis along which people stand upright in this clip, judged from hips to head."""
         names = self.skeleton.joint_names
-        head = next(joint for joint, name in enumerate(names) if name in ("head", "nose"))
+        head = next((joint for joint, name in enumerate(names) if name in ("head", "nose")), 0)
         hips = [joint for joint, name in enumerate(names) if name in ("left hip", "right hip")]
         present = self.present
         if not present.any() or not hips:

@@ -44,7 +44,7 @@ def made_clips(count: int, joints: int, flat: bool, classes: int = 4, seed: int 
         pose = rng.normal(0, 0.3, (persons, 1, joints, 2 if flat else 3))
         swing = np.sin(np.arange(frames)[:, None, None] * (label + 1) / 5) * rng.normal(0, 0.3, (1, joints, 1))
         x = pose + swing
-        x = (x * 200 + [960, 540] if flat else [*x, 0, 0, 3]).astype(np.float16)
+        x = (x * 200 + np.array([960, 540]) if flat else x + np.array([0, 0, 3])).astype(np.float16)
         score = rng.uniform(0, 1, x.shape[:3]).astype(np.float16) if flat else None
         entries.append(annotation(f"clip{number:03d}", x, label, score))
     return entries

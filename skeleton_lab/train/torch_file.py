@@ -194,6 +194,16 @@ def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *rest: Any) -> 
     return _Tensor(storage, offset, shape, strides)
 
 
+def _storage_from_bytes(content: Any) -> _Storage:
+    """Return the storage in a pickle within the pickle, as tensors are written by `pickle.dump`."""
+    if not isinstance(content, bytes):
+        raise Refused("a tensor in an unknown form")
+    storage = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    if not isinstance(storage, torch.storage.TypedStorage):
+        raise Refused("a tensor in an unknown form")
+    return _Storage(torch.empty(0, dtype=storage.dtype).set_(storage))
+
+
 def _device(*parts: Any) -> str:
     if not all(isinstance(part, str | int) for part in parts):
         raise Refused("a device in an unknown form")
@@ -205,6 +215,7 @@ _TENSOR_RECIPES: dict[tuple[str, str], Recipe] = {
     ("torch._utils", "_rebuild_tensor"): Recipe(_tensor),
     ("torch._utils", "_rebuild_parameter"): Recipe(lambda tensor, *rest: tensor),
     ("torch._utils", "_rebuild_parameter_with_state"): Recipe(lambda tensor, *rest: tensor),
+    ("torch.storage", "_load_from_bytes"): Recipe(_storage_from_bytes),
     ("torch", "Size"): Recipe(lambda lengths=(): tuple(lengths)),
     ("torch", "device"): Recipe(_device),
     ("collections", "OrderedDict"): Recipe(BareDict),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.fuzz import archives, configs, label_pickles, literals, recordings
+from tests.fuzz import archives, configs, label_pickles, literals, pyskl_files, recordings
 from tests.fuzz.mutations import fuzz, limited_memory
 
 COUNT = 1500
@@ -39,3 +39,9 @@ def test_yaml_that_multiplies_is_refused_in_little_memory():
         assert not configs.check_content(b"model_args: &a {a: *a}")
         assert not configs.check_content(b"#" * (1 << 20) + b"\nseed: 1")
         assert not configs.check_content(b"[" * 5000)
+
+
+def test_mutated_files_of_pyskl_are_read_or_refused():
+    assert all(pyskl_files.check_content(seed) for seed in pyskl_files.SEEDS)
+    num_read, _ = fuzz(pyskl_files.check, 150, seed=0)
+    assert 5 < num_read < 145

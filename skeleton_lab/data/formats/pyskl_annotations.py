@@ -54,7 +54,6 @@ class Annotations(Sequence[PoseClip]):
         """Return a clip; UserError if it is damaged."""
         if not 0 <= place < len(self):
             raise IndexError(place)
-        label = self._built(place, "label")
         keypoint, score = self._built(place, "keypoint"), self._built(place, "keypoint_score")
         if keypoint is None and self._built(place, "raw_file") is not None:
             keypoint, score = self._decompressed(place)
@@ -67,9 +66,14 @@ class Annotations(Sequence[PoseClip]):
         for array in (keypoint, score):
             if array is not None and not np.isfinite(array).all():
                 raise self._damaged(place, "it holds a number that is not finite")
+        return PoseClip(keypoint, score, self._size(place), self.label_of(place))
+
+    def label_of(self, place: int) -> int:
+        """Return a clip's class, -1: not known; UserError if it is no class."""
+        label = self._built(place, "label")
         if label is not None and (not isinstance(label, int | np.integer) or not -1 <= label < 1 << 31):
             raise self._damaged(place, "its label is no class from 0")
-        return PoseClip(keypoint, score, self._size(place), -1 if label is None else int(label))
+        return -1 if label is None else int(label)
 
     def _built(self, place: int, key: str) -> Any:
         try:
