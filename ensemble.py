@@ -32,7 +32,8 @@ def parse_arguments() -> argparse.Namespace:
                         help="score files (.pkl), or work directories that hold epoch1_test_score.pkl; results of "
                              "PYSKL (--out) and MMAction2 (--dump) too")
     parser.add_argument("--labels", metavar="SOURCE", help="an NTU archive (.npz), a label pickle of MS-G3D or "
-                        "NW-UCLA, an annotation file of PYSKL, a predictions.csv or its work directory, or the word names (default: the "
+                        "NW-UCLA, an annotation file of PYSKL, a predictions.csv or its work directory, or "
+                        "the word names (default: the "
                         "first work directory of --scores that has a predictions.csv)")
     chosen = parser.add_mutually_exclusive_group()
     chosen.add_argument("--weights", nargs="+", type=float, metavar="W",

@@ -17,14 +17,31 @@ from pathlib import Path
 ROOT = next(folder for folder in Path(__file__).resolve().parents if (folder / "skeleton_lab").is_dir())
 sys.path.insert(0, str(ROOT))
 
+from skeleton_lab.command.options import Parser, read_early
+from skeleton_lab.errors import UserError, run_command
+
+
+def read_options() -> argparse.Namespace:
+    parser = Parser(__doc__)
+    parser.add_argument("--input", type=Path, required=True, metavar="PKL", help="annotation file")
+    parser.add_argument("--output", type=Path, required=True, metavar="NPZ", help="archive to write")
+    parser.add_argument("--skeletons", type=Path, metavar="DIR", help="of Kinetics-400's compressed form: the folder "
+                        "with <clip>.pkl of each (default: that of --input)")
+    parser.add_argument("--least-box", type=float, default=0.0, metavar="SCORE", help="of that form: leave out "
+                        "skeletons whose box scores less (default: none)")
+    parser.add_argument("--overwrite", action="store_true", help="replace an output that exists")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    OPTIONS = read_early(read_options)  # before the libraries load, which takes seconds
+
 from skeleton_lab.data.formats.pose_clips import write_pose_clips
 from skeleton_lab.data.formats.pyskl_annotations import Annotations
-from skeleton_lab.errors import UserError, run_command
 from skeleton_lab.files import size_text
 
 
-def main() -> None:
-    options = read_options()
+def main(options: argparse.Namespace) -> None:
     if options.output.exists() and (options.output.resolve() == options.input.resolve() or not options.overwrite):
         raise UserError(f"{options.output}: exists; give another --output, or --overwrite to replace it (never the "
                         "input)")
@@ -40,17 +57,5 @@ def main() -> None:
     print(f"wrote {options.output} ({size_text(options.output.stat().st_size)})")
 
 
-def read_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--input", type=Path, required=True, metavar="PKL", help="annotation file")
-    parser.add_argument("--output", type=Path, required=True, metavar="NPZ", help="archive to write")
-    parser.add_argument("--skeletons", type=Path, metavar="DIR", help="of Kinetics-400's compressed form: the folder "
-                        "with <clip>.pkl of each (default: that of --input)")
-    parser.add_argument("--least-box", type=float, default=0.0, metavar="SCORE", help="of that form: leave out "
-                        "skeletons whose box scores less (default: none)")
-    parser.add_argument("--overwrite", action="store_true", help="replace an output that exists")
-    return parser.parse_args()
-
-
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, OPTIONS)
