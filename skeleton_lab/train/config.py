@@ -246,12 +246,12 @@ def _convert(flag: Flag, value: Any) -> Any:
         return value
     if value is None:
         return flag.default
-    if flag.many:
-        return [flag.convert(item) for item in (value if isinstance(value, list) else [value])]
-    converted = flag.convert(value)
-    if flag.choices and converted not in flag.choices:
-        raise ValueError(f"expected one of {', '.join(flag.choices)}, not '{value}'")
-    return converted
+    items = value if flag.many and isinstance(value, list) else [value]
+    converted = [flag.convert(item) for item in items]
+    for item in converted:
+        if flag.choices and item not in flag.choices:
+            raise ValueError(f"expected one of {', '.join(flag.choices)}, not '{item}'")
+    return converted if flag.many else converted[0]
 
 
 def _shown(default: Any) -> str:

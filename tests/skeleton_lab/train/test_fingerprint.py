@@ -159,6 +159,9 @@ def test_a_state_of_an_older_version_is_not_compared(begun):
 
 def test_accepting_is_for_resuming(tmp_path):
     assert_refused(run_here(tmp_path, "--accept-changes", "data"), "--accept-changes", "needs --resume")
+    (tmp_path / "c.yaml").write_text("accept_changes: [dada]\n")
+    assert_refused(run_here(tmp_path / "work", "--config", str(tmp_path / "c.yaml")), "'accept_changes'",
+                   "expected one of data, code, not 'dada'")
 
 
 @pytest.mark.parametrize(("happens", "workers", "said"), [
