@@ -84,6 +84,9 @@ from skeleton_lab.streams.search import best_of, class_gains, sample_losses, sea
 
 def main(args: argparse.Namespace) -> None:
     streams, labels = read_all(args)
+    for stream in streams:
+        if args.output and args.output.exists() and args.output.samefile(stream.path):
+            raise UserError(f"--output {args.output}: is one of --scores, which would be lost; give another name")
     truth = truth_of(streams, labels)
     known = np.flatnonzero(truth != NOT_KNOWN)
     if len(known) < len(truth):

@@ -63,12 +63,16 @@ def fuse(streams: Sequence[Stream], weights: Sequence[float]) -> NDArray[np.floa
     """Return the weighted sum of the streams' logits, (N, classes), in the first stream's order.
 
     Raises:
-        UserError: the streams hold different samples or classes.
+        UserError: the streams hold different samples or classes, or the sum is not finite.
     """
     aligned = align(streams)
     total = np.zeros_like(aligned[0].scores)
-    for stream, weight in zip(aligned, weights, strict=True):
-        total += weight * stream.scores
+    with np.errstate(over="ignore", invalid="ignore"):
+        for stream, weight in zip(aligned, weights, strict=True):
+            total += weight * stream.scores
+    if not np.isfinite(total).all():
+        raise UserError(f"weights {' '.join(f'{weight:g}' for weight in weights)}: the sum of the scores is infinite; "
+                        "give smaller ones")
     return total
 
 

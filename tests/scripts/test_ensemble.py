@@ -132,6 +132,8 @@ def test_classes_from_the_names_of_recordings(run_script, tmp_path):
 @pytest.mark.parametrize(("words", "complaint"), [
     (("--scores", "joint", "bone", "--weights", "1"), "1 weights for 2 streams"),
     (("--scores", "joint", "bone", "--weights", "0", "0"), "not all of them 0"),
+    (("--scores", "joint", "bone", "--labels", "label.pkl", "--weights", "1e300", "1"), "the scores is infinite"),
+    (("--scores", "joint", "bone", "--output", "bone/epoch1_test_score.pkl"), "would be lost"),
     (("--scores", "joint", "absent"), "no score file of the absent stream"),
     (("--scores", "bone", "--labels", "nothing.npz"), "nothing.npz: no such file"),
     (("--scores", "bone"), "--labels: missing"),
