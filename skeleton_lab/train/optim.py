@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,21 +22,31 @@ class Schedule:
         warm_up_epochs: epochs of warm-up; 0 for none.
         decay_epochs: 0-based epochs from which one more decay applies.
         decay_rate: the factor of a decay.
+        cosine_epochs: with a cosine in place of the decays, after how many epochs it ends at 0; else 0.
     """
 
     base_lr: float
     warm_up_epochs: int
     decay_epochs: Sequence[int]
     decay_rate: float
+    cosine_epochs: int = 0
+
+    def within(self, epoch: int, done: float) -> float:
+        """Return the rate when a share `done` of a 0-based epoch is behind: a cosine falls with every batch."""
+        if not self.cosine_epochs or epoch < self.warm_up_epochs:
+            return self.learning_rate(epoch)
+        return self.base_lr * (1 + math.cos(math.pi * min((epoch + done) / self.cosine_epochs, 1))) / 2
 
     def learning_rate(self, epoch: int) -> float:
-        """Return the rate of a 0-based epoch; it is constant within the epoch.
+        """Return the rate at the beginning of a 0-based epoch; without a cosine it is constant within the epoch.
 
         Raises:
             UserError: a decay that makes it grow beyond all numbers.
         """
         if epoch < self.warm_up_epochs:
             return self.base_lr * (epoch + 1) / self.warm_up_epochs
+        if self.cosine_epochs:
+            return self.within(epoch, 0)
         with suppress(OverflowError):
             rate = self.base_lr * self.decay_rate ** sum(epoch >= decay for decay in self.decay_epochs)
             if rate <= LARGEST_REAL:

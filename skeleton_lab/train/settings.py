@@ -81,6 +81,8 @@ class Config:
     base_lr: float = _optimisation(real, 0.01, "learning rate before warm-up and decay")
     num_epoch: int = _optimisation(natural, 80, "epoch to stop before, from 0", free=True)
     start_epoch: int = _optimisation(natural, 0, "first epoch, from 0", free=True)
+    schedule: str = _optimisation(text, "step", "how the rate falls: at each --step, or along a cosine to 0 with "
+                                                "every batch", choices=("step", "cosine"))
     step: list[int] = _optimisation(natural, [20, 40, 60], "epochs (from 0) from which the rate decays once more",
                                     many=True)
     lr_decay_rate: float = _optimisation(real, 0.1, "factor of each decay")

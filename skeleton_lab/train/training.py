@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from skeleton_lab.errors import UserError
 from skeleton_lab.metrics import top_k_accuracy
 from skeleton_lab.train import result_files
-from skeleton_lab.train.batches import end_loader_processes
+from skeleton_lab.train.batches import Batch, end_loader_processes
 from skeleton_lab.train.checkpoint import load_state, load_weights, save_state, save_weights
 from skeleton_lab.train.config import Config
 from skeleton_lab.train.criterion import class_weights, make_criterion
@@ -116,7 +116,8 @@ class Training:
         self.compute = compute_for(setup, stop)
         self.stop, self.exit_status = stop, 0
         stop.before_interrupting = self._end_loaders
-        self.schedule = Schedule(config.base_lr, config.warm_up_epoch, config.step, config.lr_decay_rate)
+        self.schedule = Schedule(config.base_lr, config.warm_up_epoch, config.step, config.lr_decay_rate,
+                                 config.num_epoch if config.schedule == "cosine" else 0)
         self.optimizer = make_optimizer(config.optimizer, setup.model.parameters(), config.base_lr,
                                         config.weight_decay, config.nesterov)
         network = self.world.wrap(setup.model, setup.device)
@@ -206,7 +207,7 @@ class Training:
         progress = progress_of(self.setup, total=len(batches) * config.batch_size,
                                initial=batches.start * config.batch_size, desc=f"epoch {number}/{config.num_epoch}")
         try:
-            figures = train_one_epoch(self.passes, self.train_part.loader, self.optimizer, self.compute, self.means,
+            figures = train_one_epoch(self.passes, self._at_their_rates(), self.optimizer, self.compute, self.means,
                                       self._log_batches, progress)
         except TrainingDiverged as error:
             reason, batch = error.args
@@ -220,6 +221,13 @@ class Training:
         return {"epoch": number, "learning_rate": lr, "train_loss": self.means.mean_loss,
                 "train_top1": self.means.mean_accuracy,
                 "clips_per_s": figures["clips"] / seconds if figures["clips"] else None}
+
+    def _at_their_rates(self) -> Iterator[Batch]:
+        """Yield the batches of the rest of the epoch, each when the optimiser has its rate."""
+        batches = self.train_part.batches
+        for number, batch in enumerate(self.train_part.loader, batches.start):
+            set_learning_rate(self.optimizer, self.schedule.within(self.epoch, number / len(batches)))
+            yield batch
 
     def _log_batches(self, first: int, values: list[ChunkFigures]) -> None:
         lr = self.optimizer.param_groups[0]["lr"]

@@ -39,3 +39,20 @@ def test_the_rate_warms_up_and_decays():
     schedule = Schedule(0.1, 5, [35, 55], 0.1)
     rates = [schedule.learning_rate(epoch) for epoch in (0, 4, 5, 34, 35, 54, 55)]
     assert rates == pytest.approx([0.02, 0.1, 0.1, 0.1, 0.01, 0.01, 0.001])
+
+
+def test_a_cosine_falls_with_every_batch():
+    """0.05 (1 + cos(pi i / I)) at 0.1, of 4 batches an epoch; the rest of a schedule knows nothing of batches."""
+    schedule = Schedule(0.1, 0, [1], 0.1, cosine_epochs=3)
+    rates = [schedule.within(epoch, batch / 4) for epoch in range(3) for batch in range(4)]
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], 0.1)
+    framework = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 12)
+    expected = []
+    for _ in rates:
+        expected.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        framework.step()
+    assert rates == pytest.approx(expected, rel=1e-9) and rates[0] == 0.1
+    assert schedule.learning_rate(1) == rates[4]
+    plain = Schedule(0.1, 0, [1], 0.1)
+    assert [plain.within(epoch, 0.5) for epoch in range(2)] == [plain.learning_rate(epoch) for epoch in range(2)]
