@@ -15,10 +15,10 @@ from skeleton_lab.metrics import top_k_accuracy
 from skeleton_lab.train import result_files
 from skeleton_lab.train.batches import Batch, end_loader_processes
 from skeleton_lab.train.checkpoint import load_state, load_weights, save_state, save_weights
-from skeleton_lab.train.config import Config
 from skeleton_lab.train.criterion import class_weights, make_criterion
 from skeleton_lab.train.cuda_graph import RecordedPasses
 from skeleton_lab.train.diverged import KEPT, diverged_in
+from skeleton_lab.train.ending import is_complete, say_if_finished, what_is_left
 from skeleton_lab.train.fingerprint import Basis
 from skeleton_lab.train.finite import Finite
 from skeleton_lab.train.log_lines import batch_line, closing_lines, epoch_lines, log_settings, published_closing_lines
@@ -37,7 +37,7 @@ from skeleton_lab.train.two_files import (
     read_optimizer,
     write_checkpoint,
 )
-from skeleton_lab.train.workdir import BEST_WEIGHTS, PREDICTIONS, STATE, read_record
+from skeleton_lab.train.workdir import BEST_WEIGHTS, PREDICTIONS
 
 
 def run_training(setup: Setup, begin: Callable[[], None]) -> int:
@@ -45,7 +45,7 @@ def run_training(setup: Setup, begin: Callable[[], None]) -> int:
 
     `begin` is called once nothing is left to be refused, before anything is written.
     """
-    if setup.config.resume and setup.world.from_main(lambda: _finished(setup)):
+    if setup.config.resume and setup.world.from_main(lambda: say_if_finished(setup)):
         return 0
     with StopRequest(impatient=setup.world.size == 1) as stop:
         training = Training(setup, stop, begin)
@@ -55,38 +55,11 @@ def run_training(setup: Setup, begin: Callable[[], None]) -> int:
             training.basis.explain(error)
             raise
         except KeyboardInterrupt:
-            setup.work_dir.log(_what_is_left(setup))
+            setup.work_dir.log(what_is_left(setup))
             raise
         finally:
             training.close()
         return training.exit_status
-
-
-def is_complete(config: Config, epochs: int, best_epoch: int) -> bool:
-    """Whether `epochs` epochs are all, or enough for `--early-stop` with `best_epoch` (from 1; 0: none yet)."""
-    return epochs >= config.num_epoch or bool(
-        config.early_stop and best_epoch and epochs - best_epoch >= config.early_stop)
-
-
-def _finished(setup: Setup) -> bool:
-    """Whether the run to resume was finished already; if so, say it and leave everything as it is."""
-    path = setup.work_dir.path
-    recorded = read_record(path).get("train")
-    if not isinstance(recorded, dict) or not recorded.get("finished"):
-        return False
-    state = load_state(setup.work_dir, damage)
-    if state is None or not is_complete(setup.config, state["progress"]["epoch"], state["best"]["epoch"]):
-        return False
-    print(f"{path}: finished already, after {state['progress']['epoch']} epochs; nothing to do. A larger --num-epoch "
-          "goes on from here.")
-    return True
-
-
-def _what_is_left(setup: Setup) -> str:
-    path = setup.work_dir.path / STATE
-    if path.exists():
-        return f"Stopped at once; the last saved state is {path}: --resume goes on from there."
-    return "Stopped at once, before the first state was saved: there is nothing to resume, start again."
 
 
 class Training:
