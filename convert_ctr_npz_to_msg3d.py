@@ -60,6 +60,7 @@ from skeleton_lab.data.formats.about import read_about, write_beside
 from skeleton_lab.data.formats.labels import read_labels, write_labels
 from skeleton_lab.data.prepare.bones import joints_to_bones, write_bone
 from skeleton_lab.data.prepare.prenormalize import pre_normalize
+from skeleton_lab.files import claim
 from skeleton_lab.skeletons import NTU_25
 
 PARTS = {"train": "train", "test": "val"}  # the archive's splits -> MS-G3D's names
@@ -166,6 +167,7 @@ def open_part(options: argparse.Namespace, split: str) -> SplitFiles:
 
 
 def main(options: argparse.Namespace) -> None:
+    claim(options.output)
     parts = [open_part(options, split) for split in layouts.splits_of(options.input)]
     about = read_about(options.input).without_clips()
     kinds = [JOINT, LABEL, BONE] if options.bone else [JOINT, LABEL]

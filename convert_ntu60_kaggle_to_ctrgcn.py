@@ -46,11 +46,12 @@ import numpy as np
 
 from skeleton_lab.data.formats import layouts
 from skeleton_lab.data.prepare import conversion
-from skeleton_lab.files import size_text
+from skeleton_lab.files import claim, size_text
 
 
 def main(options: argparse.Namespace) -> None:
     source, output = options.input, options.output or options.input.with_name(f"{options.input.stem}_ctrgcn.npz")
+    claim(output)
     headers = conversion.open_splits(source)
     converted = all(conversion.is_converted(header) for header in headers)
     same_file = output.exists() and output.samefile(source)

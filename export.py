@@ -40,7 +40,7 @@ if __name__ == "__main__":
 
 from skeleton_lab.export.export import TOLERANCE, example_for, export
 from skeleton_lab.export.formats import LEAST_FRAMES, ONNX, TORCH_EXPORT, require
-from skeleton_lab.files import size_text
+from skeleton_lab.files import claim, size_text
 from skeleton_lab.foreign.exported import PYSKL, write_checkpoint
 from skeleton_lab.train.trained import open_chosen
 
@@ -48,6 +48,7 @@ OTHER = {ONNX: "onnxruntime", TORCH_EXPORT: "torch.export.load"}
 
 
 def main(options: argparse.Namespace) -> None:
+    claim(options.output)
     if options.frames is not None and options.frames < LEAST_FRAMES:
         raise UserError(f"--frames {options.frames}: is too few; give {LEAST_FRAMES} or more")
     if options.format != PYSKL:

@@ -17,13 +17,13 @@ from pathlib import Path
 ROOT = next(folder for folder in Path(__file__).resolve().parents if (folder / "skeleton_lab").is_dir())
 sys.path.insert(0, str(ROOT))
 
-from skeleton_lab.command.options import Parser, read_early
+from skeleton_lab.command.options import Parser, input_path, read_early
 from skeleton_lab.errors import UserError, run_command
 
 
 def read_options() -> argparse.Namespace:
     parser = Parser(__doc__)
-    parser.add_argument("--input", type=Path, required=True, metavar="PKL", help="annotation file")
+    parser.add_argument("--input", type=input_path, required=True, metavar="PKL", help="annotation file")
     parser.add_argument("--output", type=Path, required=True, metavar="NPZ", help="archive to write")
     parser.add_argument("--skeletons", type=Path, metavar="DIR", help="of Kinetics-400's compressed form: the folder "
                         "with <clip>.pkl of each (default: that of --input)")
@@ -38,10 +38,11 @@ if __name__ == "__main__":
 
 from skeleton_lab.data.formats.pose_clips import write_pose_clips
 from skeleton_lab.data.formats.pyskl_annotations import Annotations
-from skeleton_lab.files import size_text
+from skeleton_lab.files import claim, size_text
 
 
 def main(options: argparse.Namespace) -> None:
+    claim(options.output)
     if options.output.exists() and (options.output.resolve() == options.input.resolve() or not options.overwrite):
         raise UserError(f"{options.output}: exists; give another --output, or --overwrite to replace it (never the "
                         "input)")

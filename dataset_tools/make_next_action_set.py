@@ -56,7 +56,7 @@ from skeleton_lab.data.formats.layouts import FRAME_VALUES, NUM_BODIES, NUM_COOR
 from skeleton_lab.data.formats.ntu import NTU60, SampleName
 from skeleton_lab.data.generate import synthetic, synthetic_actions
 from skeleton_lab.data.generate.next_action import Chain, concatenate
-from skeleton_lab.files import size_text
+from skeleton_lab.files import claim, size_text
 from skeleton_lab.skeletons import NTU_25
 
 CENTRE_JOINT = 1  # the middle of the spine
@@ -77,6 +77,7 @@ class Sequence:
 
 
 def main(options: argparse.Namespace) -> None:
+    claim(options.output)
     check(options)
     chain = Chain.make(options.actions, options.likely, options.seed)
     protocol = next(protocol for protocol in NTU60.protocols if protocol.name == "xsub")

@@ -54,10 +54,11 @@ from skeleton_lab.data.feeders.samples import read_samples
 from skeleton_lab.data.formats.class_indices import require_known
 from skeleton_lab.data.formats.descriptors import MAX_VALUES, MAX_WIDTH, key_of
 from skeleton_lab.data.formats.headers import import_h5py
-from skeleton_lab.files import replacing
+from skeleton_lab.files import claim, replacing
 
 
 def main(options: argparse.Namespace) -> None:
+    claim(options.output)
     check(options)
     samples = {}
     for path in options.data:

@@ -51,7 +51,7 @@ from skeleton_lab.data.formats.archive import NpzWriter
 from skeleton_lab.data.formats.layouts import FRAME_VALUES, NUM_BODIES, NUM_COORDINATES, NUM_JOINTS
 from skeleton_lab.data.formats.ntu import NTU60, SampleName
 from skeleton_lab.data.generate import synthetic, synthetic_actions
-from skeleton_lab.files import size_text
+from skeleton_lab.files import claim, size_text
 from skeleton_lab.skeletons import NTU_25
 
 CENTRE_JOINT = 1  # the middle of the spine
@@ -59,6 +59,7 @@ BLOCK_CLIPS = 64
 
 
 def main(options: argparse.Namespace) -> None:
+    claim(options.output)
     check(options)
     protocol = next(protocol for protocol in NTU60.protocols if protocol.name == "xsub")
     parts = {"train": plan(options.train, protocol.train, options), "test": plan(options.test, protocol.test, options)}

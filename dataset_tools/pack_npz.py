@@ -40,11 +40,12 @@ from skeleton_lab.data.formats import archive, layouts
 from skeleton_lab.data.formats.about import read_about, write_about
 from skeleton_lab.data.formats.layouts import NUM_BODIES, SplitHeader
 from skeleton_lab.data.formats.packed import ABSENT, ROW_VALUES, is_packed, occupancy
-from skeleton_lab.files import size_text
+from skeleton_lab.files import claim, size_text
 
 
 def main(options: argparse.Namespace) -> None:
     source, output = options.input, options.output or options.input.with_name(f"{options.input.stem}_packed.npz")
+    claim(output)
     if any(is_packed(source, split) for split in layouts.SPLITS):
         raise UserError(f"{source}: is packed already; nothing to do")
     headers = [layouts.read_header(source, split) for split in layouts.splits_of(source)]

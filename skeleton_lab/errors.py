@@ -30,6 +30,7 @@ _ALIKE = (
     ("force", "overwrite"),
 )
 _noted: set[str] = set()
+_endings: list[Callable[[], None]] = []
 
 
 class UserError(Exception):
@@ -116,32 +117,46 @@ def reported() -> Iterator[None]:
     silence, as other programs do, and where standard output cannot be written to, with that line and 2.
     """
     terminal.make_usable()
-    status: Any = None
-    try:
-        yield
-    except UserError as error:
-        status = EXIT_BAD_INPUT
-        fault = terminal.fault()
-        if fault is None or getattr(error.__cause__, "errno", None) != fault.errno:
-            terminal.complain(f"error: {one_line(error)}")
-    except KeyboardInterrupt:
-        terminal.complain("interrupted")
-        status = EXIT_INTERRUPTED
-    except OSError:
-        if terminal.fault() is None:
-            raise
-    except SystemExit as ended:
-        status = ended.code or 0
-    fault = terminal.fault()
-    if fault is not None:
-        terminal.silence(sys.stdout)
-        if isinstance(fault, BrokenPipeError):
-            status = EXIT_NO_READER
-        else:
-            terminal.complain(f"error: standard output: cannot write to it ({fault.strerror}); see where it goes")
+    with terminal.watched():
+        status: Any = None
+        try:
+            try:
+                yield
+            finally:
+                while _endings:
+                    _endings.pop()()
+        except UserError as error:
             status = EXIT_BAD_INPUT
+            fault = terminal.fault()
+            if fault is None or getattr(error.__cause__, "errno", None) != fault.errno:
+                terminal.complain(f"error: {one_line(error)}")
+        except KeyboardInterrupt:
+            terminal.complain("interrupted")
+            status = EXIT_INTERRUPTED
+        except OSError:
+            if terminal.fault() is None:
+                raise
+        except SystemExit as ended:
+            status = ended.code or 0
+        fault = terminal.fault()
+        if fault is not None:
+            status = _told(fault)
     if status is not None:
         sys.exit(status)
+
+
+def _told(fault: OSError) -> int:
+    """Return the status of a command whose output was not all taken, after a line unless its reader just left."""
+    terminal.silence(sys.stdout)
+    if isinstance(fault, BrokenPipeError):
+        return EXIT_NO_READER
+    terminal.complain(f"error: standard output: cannot write to it ({fault.strerror}); see where it goes")
+    return EXIT_BAD_INPUT
+
+
+def at_the_end(call: Callable[[], None]) -> None:
+    """Have `call` called when the command ends (`reported`), however it does."""
+    _endings.append(call)
 
 
 def one_line(error: UserError) -> str:
@@ -152,5 +167,10 @@ def one_line(error: UserError) -> str:
     line = str(error).strip()
     if line.startswith("Caught ") and "Original Traceback" in line:
         line = line.rpartition(f"{UserError.__module__}.UserError: ")[2]
-    line = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in line)
+    line = in_one_line(line)
     return line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE // 2]} [...] {line[-_LONGEST_LINE // 2:]}"
+
+
+def in_one_line(text: str) -> str:
+    """Return `text` with escapes in place of line breaks and other characters that are not printable."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

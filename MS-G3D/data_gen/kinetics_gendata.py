@@ -37,9 +37,11 @@ if __name__ == "__main__":
 
 from skeleton_lab.data.prepare.msg3d_commands import generate_kinetics
 from skeleton_lab.data.prepare.workers import Crew
+from skeleton_lab.files import claim
 
 
 def main(options: argparse.Namespace) -> None:
+    claim(options.out_folder)
     with Crew(options.jobs) as crew:
         for part, summary in generate_kinetics(options.data_path, options.parts, options.out_folder, crew,
                                                options.strict):

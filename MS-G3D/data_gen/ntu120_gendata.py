@@ -42,9 +42,11 @@ from skeleton_lab.data.formats.ntu import NTU120
 from skeleton_lab.data.prepare.msg3d_commands import generate_ntu
 from skeleton_lab.data.prepare.preparation import find_missing_list, find_skeletons
 from skeleton_lab.data.prepare.workers import Crew
+from skeleton_lab.files import claim
 
 
 def main(options: argparse.Namespace) -> None:
+    claim(options.out_folder)
     given = [options.part1_path, options.part2_path]
     if any(given) and not all(given):
         raise UserError("--part1-path and --part2-path: only one of them is given; NTU120 needs both folders")

@@ -31,15 +31,50 @@ def make_usable() -> None:
             getattr(sys, name).reconfigure(errors="backslashreplace")
 
 
-def fault() -> OSError | None:
-    """Hand on what was printed to standard output; return the error in the way of it, if there is one."""
+class _Watched:
+    """A text stream that remembers the first error in the way of what was written to it: Python drops the text."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self.fault: OSError | None = None
+
+    def write(self, text: str) -> int:
+        return self._try(self._stream.write, text)
+
+    def flush(self) -> None:
+        self._try(self._stream.flush)
+
+    def _try(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        try:
+            return call(*arguments)
+        except OSError as error:
+            self.fault = self.fault or error
+            raise
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextmanager
+def watched() -> Iterator[None]:
+    """Have `fault` know, for the block, of all that is printed."""
+    before = sys.stdout
+    mine = sys.stdout = before if isinstance(before, _Watched) else _Watched(before)
     try:
-        sys.stdout.flush()
-    except OSError as error:
-        return error
-    except ValueError:  # closed by the program itself
-        return None
-    return None
+        yield
+    finally:
+        if sys.stdout is mine:
+            sys.stdout = before
+
+
+def fault() -> OSError | None:
+    """Hand on what was printed to standard output; return the error in the way of it, if there was one."""
+    with suppress(ValueError):  # closed by the program itself
+        try:
+            sys.stdout.flush()
+        except OSError as error:
+            return error
+    return getattr(sys.stdout, "fault", None)
 
 
 def silence(stream: Any) -> None:
@@ -78,6 +113,8 @@ class _Lasting:
 
     def _lose(self, error: OSError) -> None:
         silence(self._stream)
+        if isinstance(self._stream, _Watched):
+            self._stream.fault = None
         self._tell(error)
 
     def __getattr__(self, name: str) -> Any:

@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from skeleton_lab.command.options import Parser
-from skeleton_lab.errors import UserError, missing, suggest
+from skeleton_lab.errors import UserError, in_one_line, missing, suggest
 from skeleton_lab.files import write_text
 from skeleton_lab.train.flags import Flag, default_workers
 from skeleton_lab.train.literals import parse_assignments
@@ -134,7 +134,7 @@ def save_config(config: Config, spec: TreeSpec, path: Path) -> None:
     """Write the resolved settings, sorted by key, as YAML that `--config` reads back."""
     transient = {flag.key for flag in (*COMMON_FLAGS, *spec.flags) if flag.transient}
     settings = {key: value for key, value in vars(config).items() if key not in transient}
-    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    command = in_one_line(shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]))
     write_text(path, f"# command line: {command}\n\n{yaml.safe_dump(settings, sort_keys=True)}")
 
 

@@ -13,21 +13,28 @@ from skeleton_lab.train.distributed import World
 
 
 def choose_device(requested: list[int | str], say: Callable[[str], None], world: World | None = None) -> torch.device:
-    """Turn `--device` into the device of this process; without a GPU say so in one line and use the CPU.
+    """Turn `--device` into the device of this process.
+
+    Without a GPU, `auto` is the CPU, and so is 0, which published configs and commands say on any machine; a line tells
+    so. `cuda` and other numbers ask for what is not there.
 
     Of several processes on a machine each takes the GPU of its own number, or the one that stands at its place in a
     longer list.
 
     Raises:
-        UserError: a GPU index this machine does not have, or fewer GPUs than processes.
+        UserError: a GPU that this machine does not have, or fewer GPUs than processes.
     """
     world = world or World()
     if "cpu" in requested:
         return torch.device("cpu")
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if not count:
+        if requested[0] not in (0, "auto"):
+            raise UserError(f"--device {' '.join(map(str, requested))}: PyTorch finds no CUDA GPU here; choose cpu or "
+                            "auto, or run check_gpu.py to see why")
         say("No CUDA GPU found: using the CPU.")
         return torch.device("cpu")
+    requested = [0 if one in ("cuda", "auto") else one for one in requested]
     if world.size > 1:
         requested = _of_this_process(requested, world)
     for index in requested:

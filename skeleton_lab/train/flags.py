@@ -105,12 +105,12 @@ def text(value: Any) -> str:
 
 
 def device_index(value: Any) -> int | str:
-    """Read a GPU index, `cuda:<index>` or `cpu`."""
+    """Read a GPU index, `cuda:<index>`, `cuda`, `cpu` or `auto`."""
     word = str(value).lower().removeprefix("cuda:")
-    if word in ("cpu", "cuda"):
-        return "cpu" if word == "cpu" else 0
-    if not word.isdigit():
-        raise ValueError(f"expected GPU indices or cpu, not '{value}'")
+    if word in ("cpu", "cuda", "auto"):
+        return word
+    if not (word.isascii() and word.isdigit()):
+        raise ValueError(f"expected GPU indices, cuda, cpu or auto, not '{value}'")
     return int(word)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from skeleton_lab.command.terminal import outlived
 from skeleton_lab.errors import UserError
 from skeleton_lab.train.config import Config, save_config
 from skeleton_lab.train.distributed import World, joined
@@ -31,7 +32,7 @@ def run_phase(config: Config, spec: TreeSpec, services: Services) -> int:
         work_dir = WorkDir(config.work_dir, config.print_log) if world.is_main else WorkDir.silent(config.work_dir)
         if config.phase == "test":
             return run_test(set_up(config, spec, work_dir, world, services))
-        with work_dir.claimed():
+        with work_dir.claimed(), outlived(lambda line: work_dir.log(line, to_terminal=False)):
             if world.is_main:
                 _refuse_used(work_dir, config, spec)
             work_dir.hold_log()

@@ -113,7 +113,8 @@ class Config:
                                 recipe=False)
     print_log: bool = _output(boolean, True, "write log.txt too, not only the terminal", free=True, recipe=False)
 
-    device: list[int | str] = _device(device_index, [0], "GPU index, or cpu; under torchrun an index for each process",
+    device: list[int | str] = _device(device_index, [0], "GPU index, cuda, cpu or auto; under torchrun an index "
+                                                         "for each process",
                                       many=True, metavar="GPU", free=True)
     half: bool = _device(boolean, False, "mixed precision (autocast)", switch=True)
     amp_dtype: str = _device(text, "auto", "number format of mixed precision; auto: bf16 where the device has it, "

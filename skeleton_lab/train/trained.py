@@ -16,6 +16,7 @@ from skeleton_lab.errors import UserError
 from skeleton_lab.skeletons import Skeleton
 from skeleton_lab.train.checkpoint import load_weights, unprefixed
 from skeleton_lab.train.config import Config, read_config
+from skeleton_lab.train.flags import device_index
 from skeleton_lab.train.setup import build_model
 from skeleton_lab.train.spec import TreeSpec
 from skeleton_lab.train.torch_file import read_torch_file
@@ -168,15 +169,19 @@ def _refuse_gaps(model: nn.Module, path: Path) -> None:
 
 
 def pick_device(choice: str) -> torch.device:
-    """Return the device of `auto` (a GPU if there is one), `cpu` or a GPU's index.
+    """Return the device of `auto` (a GPU if there is one), `cpu`, `cuda` or a GPU's index.
 
     Raises:
         UserError: there is no such GPU.
     """
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if choice == "cpu" or (choice == "auto" and not count):
+    try:
+        named = device_index(choice)
+    except ValueError as error:
+        raise UserError(f"--device {choice}: {error}") from None
+    if named == "cpu" or (named == "auto" and not count):
         return torch.device("cpu")
-    index = 0 if choice == "auto" else int(choice) if choice.isdigit() else count
+    index = 0 if isinstance(named, str) else named
     if index >= count:
         raise UserError(f"--device {choice}: this machine has {count} GPU(s), numbered from 0; choose auto or cpu")
     return torch.device("cuda", index)

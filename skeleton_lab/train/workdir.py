@@ -152,7 +152,7 @@ class WorkDir:
             return
         path = self.path / "log.txt"
         try:
-            with open(path, "a", encoding="utf-8") as log:
+            with open(path, "a", encoding="utf-8", errors="surrogateescape") as log:
                 log.write(lines)
         except OSError as error:
             reason = error.strerror if self.path.is_dir() else "the work directory is gone"

@@ -21,6 +21,7 @@ from skeleton_lab.data.formats.registry import open_recordings
 from skeleton_lab.data.formats.small_sets import SmallSet, Source, centred, find_sources
 from skeleton_lab.data.prepare.preparation import MISNAMED, Skipped, Summary
 from skeleton_lab.errors import UserError
+from skeleton_lab.files import claim
 
 Read = Callable[[Source], np.ndarray]
 
@@ -31,6 +32,7 @@ def convert_as_asked(data_set: SmallSet, options: argparse.Namespace) -> None:
     Raises:
         UserError: bad input.
     """
+    claim(options.output)
     summary = convert(data_set, options.input, options.output, options.msg3d, options.strict)
     print(f"{options.output}: {data_set.skeleton.name}, {len(data_set.actions)} classes")
     print(summary.text(jobs=1))

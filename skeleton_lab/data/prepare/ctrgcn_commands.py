@@ -11,6 +11,7 @@ from skeleton_lab.data.prepare.ctrgcn_archives import write_archives
 from skeleton_lab.data.prepare.ctrgcn_pipeline import DENOISED, RAW, Preparation, collect, denoise
 from skeleton_lab.data.prepare.preparation import find_missing_list, find_skeletons
 from skeleton_lab.data.prepare.workers import Crew
+from skeleton_lab.files import claim
 
 Step = Callable[[Preparation, Crew], None]
 
@@ -51,6 +52,7 @@ def run(options: argparse.Namespace, benchmark: Benchmark, here: Path, steps: tu
     Raises:
         UserError: bad input.
     """
+    claim(options.out_folder)
     sources: tuple[Path, ...] = ()
     missing_list = None
     if collect_step in steps:
