@@ -171,7 +171,7 @@ def write_work_dir(folder: Path, source: Path, checkpoint: Checkpoint, imported:
     settings = {"work_dir": str(folder), "model": imported.network.model, "model_args": imported.network.args,
                 "feeder": FEEDER, "train_feeder_args": {**data.options, "split": data.train_split},
                 "test_feeder_args": {**_as_test(data.options), **test}, "weight_decay": 0.0005, "base_lr": 0.1,
-                "nesterov": True, "batch_size": 128, "test_batch_size": 16, "num_epoch": 80}
+                "nesterov": True, "schedule": "cosine", "batch_size": 128, "test_batch_size": 16, "num_epoch": 80}
     yaml_path = folder / "config.yaml"
     write_text(yaml_path, yaml.safe_dump(settings))
     config = read_config(spec, ["--config", str(yaml_path), "--work-dir", str(folder)])
