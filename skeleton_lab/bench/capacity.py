@@ -13,6 +13,8 @@ from torch import Tensor
 from skeleton_lab.bench.job import Subject
 from skeleton_lab.bench.meters import KeptBytes, LiveBytes, tensor_bytes
 from skeleton_lab.nn.chunking import as_on_a_gpu
+from skeleton_lab.train.cuda_graph import WARM_UP
+from skeleton_lab.train.outside_errors import is_out_of_memory
 
 # What the libraries of a GPU take for themselves, whatever the batch: measured on an H200, where it is most. And room
 # for memory that the allocator holds but cannot use.
@@ -20,14 +22,6 @@ WORKSPACE_BYTES = 110 * 10**6
 MARGIN = 0.10
 SEARCH_LIMIT = 4096
 SEARCH_RESOLUTION = 32  # a search stops when the answer is known to 1 part in so many
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception is a lack of memory, of the device or of the machine."""
-    if isinstance(error, torch.cuda.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY)
 
 
 # --- prediction ------------------------------------------------------------------------------------------------------
@@ -142,14 +136,15 @@ def largest_fitting(fits: Callable[[int], bool], start: int, limit: int = SEARCH
 
 
 def fits_on_gpu(subject: Subject, clips: int) -> bool:
-    """Try two steps of `clips` clips in one pass; whatever happens, leave the GPU as free as before.
+    """Try steps of `clips` clips in one pass; whatever happens, leave the GPU as free as before.
 
-    The second step has the optimiser's state from the start.
+    Of training as many as it takes to record a pass and replay it, since a recording holds memory of its own; the
+    second step has the optimiser's state from the start.
     """
     trial = subject.with_forward_batch(clips)
     try:
         batch: tuple[Tensor, ...] = trial.random_clips(clips)
-        for _ in range(2):
+        for _ in range(2 if subject.optimizer is None else WARM_UP + 2):
             trial.step(*batch)
         torch.cuda.synchronize(subject.device)
         fitted = True
@@ -157,6 +152,7 @@ def fits_on_gpu(subject: Subject, clips: int) -> bool:
         if not is_out_of_memory(error):
             raise
         fitted = False
+    trial.passes.release()
     batch = ()  # the failed step's tensors hang on its traceback, gone with the except clause
     if subject.optimizer is not None:
         subject.optimizer.zero_grad(set_to_none=True)

@@ -162,16 +162,16 @@ def set_up(job: Job) -> Subject:
 def cap_memory(device: torch.device, budget_bytes: int | None) -> None:
     """Let torch's allocator take no more than `budget_bytes` of the GPU, as if the card were smaller.
 
+    Nor more than what is free: some drivers (on WSL2) go on in the machine's memory without an error, ten times slower.
+
     Raises:
         UserError: the card is smaller than that.
     """
-    if budget_bytes is None:
-        return
-    total = torch.cuda.get_device_properties(device).total_memory
-    if budget_bytes > total:
+    free, total = torch.cuda.mem_get_info(device)
+    if budget_bytes is not None and budget_bytes > total:
         raise UserError(f"--vram-gb {budget_bytes / 1e9:g}: this card has {total / 1e9:.1f} GB; give less, or "
                         "--device cpu to predict for a larger card")
-    torch.cuda.set_per_process_memory_fraction(budget_bytes / total, device)
+    torch.cuda.set_per_process_memory_fraction(min(free, budget_bytes or free) / total, device)
 
 
 def _optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:

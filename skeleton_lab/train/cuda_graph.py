@@ -11,9 +11,10 @@ so that whatever else such a pass did would be left out.
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,8 +64,15 @@ class RecordedPasses(TrainingPasses):
             return super().run(clips, labels, chunks)
 
     def release(self) -> None:
-        """Give up the recording, and the memory that its tensors take; the next pass makes another."""
-        self._recorded = None
+        """Give up the recording, and return the memory that its tensors take; the next pass makes another.
+
+        So are the gradients that lie there: those of the last step, which has been taken.
+        """
+        if self._recorded is None:
+            return
+        self._recorded.let_go()
+        self._recorded = None  # the last reference to tensors of the recording's pool
+        torch.cuda.empty_cache()
 
     def _record(self, clips: Tensor, labels: Tensor, shape: Shape) -> None:
         """Record a pass over clips of this shape, without running it; where that fails, go on without."""
@@ -72,20 +80,47 @@ class RecordedPasses(TrainingPasses):
         graph, parameters = torch.cuda.CUDAGraph(), list(self.model.parameters())
         so_far = [parameter.grad for parameter in parameters]
         self.model.zero_grad(set_to_none=True)
+        pool, reason = torch.cuda.graph_pool_handle(), ""
         try:
+            self._try_without_waiting(own, shape[1])
             # The loader's thread, which pins memory, may go on meanwhile.
-            with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
+            with torch.cuda.graph(graph, pool=pool, stream=self._stream, capture_error_mode="thread_local"):
                 result = super().run(*own, shape[1])
         except RuntimeError as error:
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+        if reason:  # past the handler, whose traceback holds all that the pass has kept
             self.recording = False
-            _end_failed_recording(self._main_stream)
-            reason = " ".join(str(error).split())[:200]
+            self.model.zero_grad(set_to_none=True)
+            del graph
+            _end_failed_recording(self._main_stream, pool)
             self.say(f"--cuda-graph: a training pass could not be recorded ({reason}); going on without.")
         else:
             grads = [(parameter, parameter.grad) for parameter in parameters if parameter.grad is not None]
             self._recorded = _Recorded(shape, graph, *own, result, grads)
         for parameter, grad in zip(parameters, so_far, strict=True):
             parameter.grad = grad
+
+    def _try_without_waiting(self, own: tuple[Tensor, Tensor], chunks: float) -> None:
+        """Make a pass that raises a RuntimeError where it waits for a result, which a recording cannot do.
+
+        A recording that fails leaves more behind than such a pass. Its gradients are given up; what moves with each
+        pass, running moments and random draws, is put back.
+        """
+        if self.device.type != "cuda":
+            return
+        buffers = [buffer.clone() for buffer in self.model.buffers()]
+        draws, mode = torch.cuda.get_rng_state(self.device), torch.cuda.get_sync_debug_mode()
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            with self._on_own_stream():
+                super().run(*own, chunks)
+        finally:
+            torch.cuda.set_sync_debug_mode(mode)
+            torch.cuda.set_rng_state(draws, self.device)
+            with torch.no_grad():
+                for buffer, before in zip(self.model.buffers(), buffers, strict=True):
+                    buffer.copy_(before)
+            self.model.zero_grad(set_to_none=True)
 
     @contextmanager
     def _on_own_stream(self) -> Iterator[None]:
@@ -116,6 +151,13 @@ class _Recorded:
         self._hand_over()
         return self.result.clone()
 
+    def let_go(self) -> None:
+        """Give up the graph, and take from the parameters the gradients that lie in its pool."""
+        for parameter, grad in self.grads:
+            if parameter.grad is grad:
+                parameter.grad = None
+        self.graph.reset()
+
     def _hand_over(self) -> None:
         """Add the gradients to the parameters'.
 
@@ -134,12 +176,32 @@ class _Recorded:
             parameter.grad = grad
 
 
-def _end_failed_recording(stream: torch.cuda.Stream | None) -> None:
-    """Go back to the stream from before a recording that failed, and record something that does not.
+def _end_failed_recording(stream: torch.cuda.Stream | None, pool: Any) -> None:
+    """Go back to the stream from before a recording that failed, end its memory pool, record something that does not.
 
-    After a failure PyTorch stays on the recording's stream, and its random generator believes that recording goes on.
+    After a failure PyTorch stays on the recording's stream, its allocator goes on serving the recording's pool and
+    keeps what is freed, and its random generator believes that recording goes on.
     """
     assert stream is not None
     torch.cuda.set_stream(stream)
+    for name in ("_cuda_endAllocateToPool", "_cuda_endAllocateCurrentStreamToPool", "_cuda_releasePool"):
+        end = getattr(torch._C, name, None)  # PyTorch's own, under names that differ between versions
+        if end is not None:
+            with suppress(RuntimeError, TypeError):  # it had ended
+                end(stream.device_index, pool)
     with torch.cuda.graph(torch.cuda.CUDAGraph()):
         torch.zeros(1, device=stream.device)
+    gc.collect()
+    torch.cuda.empty_cache()
+
+
+def recording_wanted(wanted: bool, device: torch.device, compiled: bool, processes: int,
+                     say: Callable[[str], None]) -> bool:
+    """Return whether to record passes, given `--cuda-graph`; on a GPU say why not, if something else forbids it."""
+    if not wanted or device.type != "cuda":
+        return False
+    if processes > 1:
+        say("--cuda-graph: passes of several processes that train together are not recorded.")
+    elif compiled:
+        say("--cuda-graph: passes of a compiled model are not recorded.")
+    return processes == 1 and not compiled

@@ -45,10 +45,24 @@ def choose_device(requested: list[int | str], say: Callable[[str], None], world:
         say(f"device: {requested} names {len(requested)} GPUs, and one process uses one: GPU {requested[0]}. To use "
             f"all, start it with: torchrun --nproc_per_node={len(requested)} main.py ...")
     device = torch.device("cuda", int(requested[0]))
+    check_kernels(device)
     allow_tf32(device)
     if world.size > 1:
         torch.cuda.set_device(device)  # where NCCL communicates
     return device
+
+
+def check_kernels(device: torch.device) -> None:
+    """Raise a UserError unless this PyTorch can compute on a GPU: older builds have no kernels for newer cards."""
+    try:
+        torch.zeros(1, device=device).add_(1)
+    except RuntimeError as error:
+        if "no kernel image" not in str(error):
+            raise
+        name, (major, minor) = torch.cuda.get_device_name(device), torch.cuda.get_device_capability(device)
+        raise UserError(f"--device {device.index}: PyTorch {torch.__version__} has no kernels for {name} (compute "
+                        f"capability {major}.{minor}); build the image with --build-arg BASE_IMAGE=<a PyTorch image "
+                        "for this card>, install such a PyTorch, or use --device cpu") from error
 
 
 def allow_tf32(device: torch.device) -> None:

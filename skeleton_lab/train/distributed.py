@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -63,6 +64,7 @@ class World(Place):
         """
         if self.size == 1:
             return model
+        lay_gradients_as_parameters(model)
         return DistributedDataParallel(model, device_ids=[device.index] if device.type == "cuda" else None)
 
     def follow_main(self, model: nn.Module) -> None:
@@ -70,7 +72,10 @@ class World(Place):
         if self.size > 1:
             with torch.no_grad():
                 for tensor in (*model.parameters(), *model.buffers()):
-                    distributed.broadcast(tensor, 0)
+                    whole = tensor.contiguous()  # NCCL takes no other, and gloo would send the memory as it lies
+                    distributed.broadcast(whole, 0)
+                    if whole is not tensor:
+                        tensor.copy_(whole)
 
     def mean(self, values: torch.Tensor) -> torch.Tensor:
         """Return the mean of a tensor over the processes."""
@@ -115,6 +120,19 @@ class World(Place):
     def wait(self) -> None:
         """Return when all processes have got here."""
         self.largest(0)
+
+
+def lay_gradients_as_parameters(model: nn.Module) -> None:
+    """Have each gradient laid out in memory as its parameter, which DistributedDataParallel warns of otherwise."""
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.register_hook(partial(_laid_out, torch.empty_like(parameter, device="meta").stride()))
+
+
+def _laid_out(strides: tuple[int, ...], grad: torch.Tensor) -> torch.Tensor:
+    if grad.stride() == strides:
+        return grad
+    return torch.empty_strided(grad.shape, strides, dtype=grad.dtype, device=grad.device).copy_(grad)
 
 
 def accumulating(model: nn.Module) -> AbstractContextManager[None]:

@@ -18,8 +18,19 @@ _MOST_SHOWN = 200  # characters of PyTorch's own words
 _FULL_OR_BROKEN = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ESTALE}
 _NO_MEMORY = ("can't allocate memory", "not enough memory", "storage size calculation overflowed",
               "numel: integer multiplication overflow")
+# How the libraries of a GPU say that there is no memory left, in lower case: not all by an error of their own. A
+# library's handle takes memory too, and cannot be created or initialised without.
+_NO_GPU_MEMORY = ("out of memory", "alloc_failed", "allocation failed", "memoryallocation",
+                  "cublas_status_not_initialized", "cudnn_status_not_initialized")
 _NO_SHARED_MEMORY = ("out of shared memory", "unable to allocate shared memory", "unable to write to file </torch_")
 _ENDED = ("exited unexpectedly", "is killed by signal")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception is a lack of memory, of the device or of the machine."""
+    if isinstance(error, torch.cuda.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in (*_NO_MEMORY, *_NO_GPU_MEMORY))
 
 
 @contextmanager
@@ -43,9 +54,6 @@ def told(work_dir: Path, workers: int = 1) -> Iterator[None]:
         path = os.fsdecode(error.filename or work_dir)
         raise UserError(f"{path}: cannot write there any more ({reason}); the last saved state is kept: make room or "
                         "mend the folder, then go on with --resume") from error
-    except torch.cuda.OutOfMemoryError as error:
-        raise UserError(f"the GPU's memory does not suffice ({str(error).split('. ')[0]}); use a smaller "
-                        "--forward-batch-size or --test-batch-size, --half or --memory-friendly") from error
     except RuntimeError as error:
         text = str(error).lower()
         if any(part in text for part in _NO_SHARED_MEMORY):
@@ -57,7 +65,11 @@ def told(work_dir: Path, workers: int = 1) -> Iterator[None]:
             raise UserError("a loader process was killed, or ended for want of memory or shared memory; the last saved "
                             "state is kept: go on with --resume, with fewer of them (--num-worker) if it happens "
                             "again") from error
-        raise
+        if not is_out_of_memory(error):
+            raise
+        said = " ".join(str(error).split()).split(". ")[0][:_MOST_SHOWN]
+        raise UserError(f"the GPU's memory does not suffice ({said}); use a smaller --forward-batch-size or "
+                        "--test-batch-size, --half or --memory-friendly") from error
 
 
 @contextmanager

@@ -32,7 +32,8 @@ def captured(setup: Setup, passes: TrainingPasses, optimizer: torch.optim.Optimi
              "cuda_generators": [torch.cuda.get_rng_state(device)] if device.type == "cuda" else []}
     draws, *others = setup.world.gather(draws)
     return {"model": setup.model.state_dict(), "optimizer": optimizer.state_dict(),
-            "scaler": passes.scaler.state_dict(), **draws, "other_processes": others, **progress,
+            "scaler": passes.scaler.state_dict(), "number_format": _format_of(setup),
+            **draws, "other_processes": others, **progress,
             "settings": _settings(setup)}
 
 
@@ -45,6 +46,7 @@ def restore(state: dict[str, Any], setup: Setup, basis: Basis, passes: TrainingP
     """
     _refuse_other_settings(state, setup, basis)
     basis.compare(state)
+    _refuse_another_format(state, setup)
     try:
         setup.model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
@@ -86,6 +88,22 @@ def _refuse_other_settings(state: dict[str, Any], setup: Setup, basis: Basis) ->
         listed = "; ".join(f"{key}: {old} before, {new} now" for key, (old, new) in changed.items())
         raise UserError(f"{setup.work_dir.path}: cannot resume with other settings ({listed}); leave them as they "
                         "were, or start afresh with --overwrite or another --work-dir")
+
+
+def _format_of(setup: Setup) -> str:
+    """Return the number format of forward passes, such as "bfloat16"."""
+    return str(setup.precision.dtype or torch.float32).removeprefix("torch.")
+
+
+def _refuse_another_format(state: dict[str, Any], setup: Setup) -> None:
+    """Refuse a state whose number format, which `--amp-dtype auto` chooses by the GPU, is not this run's."""
+    now = _format_of(setup)
+    older = "float16" if state["scaler"] else now if now != "float16" else "another format"  # a state that names none
+    before = state.get("number_format", older)
+    if before != now:
+        raise UserError(f"{setup.work_dir.path}: cannot resume in another number format ({before} before; --amp-dtype "
+                        f"{setup.config.amp_dtype} means {now} here); resume on a device like the first, or start "
+                        "another --work-dir from its weights with --weights")
 
 
 def _restore_draws(states: list[dict[str, Any]], setup: Setup) -> None:

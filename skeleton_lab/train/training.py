@@ -15,8 +15,9 @@ from skeleton_lab.metrics import top_k_accuracy
 from skeleton_lab.train import result_files
 from skeleton_lab.train.batches import Batch, end_loader_processes
 from skeleton_lab.train.checkpoint import load_state, load_weights, save_state, save_weights
+from skeleton_lab.train.compiling import is_written_by_hand
 from skeleton_lab.train.criterion import class_weights, make_criterion
-from skeleton_lab.train.cuda_graph import RecordedPasses
+from skeleton_lab.train.cuda_graph import RecordedPasses, recording_wanted
 from skeleton_lab.train.diverged import KEPT, diverged_in
 from skeleton_lab.train.ending import is_complete, say_if_finished, what_is_left
 from skeleton_lab.train.fingerprint import Basis
@@ -95,7 +96,7 @@ class Training:
                                         config.weight_decay, config.nesterov)
         network = self.world.wrap(setup.model, setup.device)
         self.passes = RecordedPasses(network, setup.device, setup.precision, setup.precision.scaler(),
-                                     record=config.cuda_graph and not config.compile, say=self.work_dir.log,
+                                     record=self._records(), say=self.work_dir.log,
                                      criterion=make_criterion(config, self.class_weights, setup.device))
         self.epoch = config.start_epoch
         self.step = self.epoch * len(self.train_part.batches)
@@ -118,6 +119,10 @@ class Training:
 
     def _refuse(self, state: dict[str, Any]) -> str:
         return damage(state) or self.finite.refuse_state(state)
+
+    def _records(self) -> bool:
+        compiled = self.config.compile and not is_written_by_hand(self.setup.model)
+        return recording_wanted(self.config.cuda_graph, self.setup.device, compiled, self.world.size, self.work_dir.log)
 
     # -- the run -------------------------------------------------------------------------------------
 

@@ -91,15 +91,14 @@ def test_a_model_without_recomputation_says_so():
 
 
 def test_a_budget_above_the_card_is_refused(monkeypatch):
-    from types import SimpleNamespace
-
     from skeleton_lab.bench.job import cap_memory
 
     capped = []
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(total_memory=16 * 10**9))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (12 * 10**9, 16 * 10**9))
     monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", lambda share, device: capped.append(share))
     cap_memory(torch.device("cuda:0"), 8 * 10**9)
     cap_memory(torch.device("cuda:0"), None)
-    assert capped == [0.5]
+    cap_memory(torch.device("cuda:0"), 15 * 10**9)
+    assert capped == [0.5, 0.75, 0.75]  # never more than is free
     with pytest.raises(UserError, match="this card has 16"):
         cap_memory(torch.device("cuda:0"), 24 * 10**9)

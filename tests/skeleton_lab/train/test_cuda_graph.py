@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager, nullcontext
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,11 +11,12 @@ from torch import nn
 
 from skeleton_lab.errors import UserError
 from skeleton_lab.train import cuda_graph as module
-from skeleton_lab.train.cuda_graph import WARM_UP, RecordedPasses
+from skeleton_lab.train.cuda_graph import WARM_UP, RecordedPasses, recording_wanted
 from skeleton_lab.train.device import Precision
 from skeleton_lab.train.loop import TrainingPasses
 
 CPU = torch.device("cpu")
+POOL = (1, 0)
 
 
 class Graph:
@@ -28,6 +30,9 @@ class Graph:
         self.replays += 1
         self.again()
 
+    def reset(self):
+        self.again = None
+
 
 class Recorder(RecordedPasses):
     """Passes that are recorded, on a CPU, by `Graph`s."""
@@ -36,7 +41,7 @@ class Recorder(RecordedPasses):
         precision = Precision("cpu")
         self.said = []
         super().__init__(model, CPU, precision, precision.scaler(), say=self.said.append)
-        self.recording, self.fails, self.graphs = True, fails, []
+        self.recording, self.fails, self.graphs, self.ended = True, fails, [], []
 
     def _on_own_stream(self):
         return nullcontext()
@@ -75,7 +80,9 @@ def recorder(monkeypatch):
 
     monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
     monkeypatch.setattr(torch.cuda, "graph", record)
-    monkeypatch.setattr(module, "_end_failed_recording", lambda stream: None)
+    monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: POOL)
+    monkeypatch.setattr(module, "_end_failed_recording", lambda stream, pool: made[-1].ended.append(
+        (pool, [parameter.grad for parameter in made[-1].model.parameters()])))
     return make
 
 
@@ -141,6 +148,43 @@ def test_where_recording_fails_it_goes_on_without_and_says_so_once(recorder):
     for found, expected in zip(train(passes, batches, 2), as_it_is(batches, 2), strict=True):
         assert torch.equal(found, expected)
     assert len(passes.said) == 1 and "could not be recorded (operation not permitted" in passes.said[0]
+    assert passes.ended == [(POOL, [None] * 4)]  # its own pool, once, and nothing of the failed pass is held
+
+
+def test_a_release_takes_back_the_gradients_of_the_recording(recorder, monkeypatch):
+    emptied = []
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(True))
+    passes = recorder()
+    passes.release()
+    assert not emptied
+    train(passes, torch.randn(5, 6, 6, dtype=torch.float64), 1)
+    assert all(parameter.grad is not None for parameter in passes.model.parameters())
+    passes.release()
+    assert emptied and passes.graphs[0].again is None
+    assert all(parameter.grad is None for parameter in passes.model.parameters())
+
+
+def test_what_a_failed_recording_leaves_behind_is_ended(monkeypatch):
+    ended = []
+    monkeypatch.setattr(torch.cuda, "set_stream", lambda stream: ended.append("stream"))
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
+    monkeypatch.setattr(torch.cuda, "graph", lambda graph: nullcontext())
+    monkeypatch.setattr(torch, "zeros", lambda *args, **options: ended.append("a good recording"))
+    monkeypatch.setattr(torch._C, "_cuda_endAllocateToPool", lambda *of: ended.append(("end", *of)), raising=False)
+    monkeypatch.setattr(torch._C, "_cuda_releasePool", lambda *of: ended.append(("release", *of)), raising=False)
+    monkeypatch.setattr(torch._C, "_cuda_endAllocateCurrentStreamToPool", None, raising=False)
+    module._end_failed_recording(SimpleNamespace(device_index=0, device=CPU), POOL)
+    assert ended == ["stream", ("end", 0, POOL), ("release", 0, POOL), "a good recording"]
+
+
+@pytest.mark.parametrize(("compiled", "processes", "word"), [(False, 1, None), (True, 1, "compiled"),
+                                                             (False, 2, "several processes")])
+def test_why_nothing_is_recorded_is_said(compiled, processes, word):
+    said, cuda = [], torch.device("cuda", 0)
+    assert recording_wanted(True, cuda, compiled, processes, said.append) == (word is None)
+    assert [word in line for line in said] == ([] if word is None else [True])
+    assert not recording_wanted(True, CPU, compiled, processes, pytest.fail)
+    assert not recording_wanted(False, cuda, compiled, processes, pytest.fail)
 
 
 @pytest.mark.parametrize("replayed", [False, True])

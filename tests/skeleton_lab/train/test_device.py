@@ -37,3 +37,20 @@ def test_other_words_are_no_device(word):
         device_index(word)
     with pytest.raises(UserError, match="expected GPU indices"):
         pick_device(word)
+
+
+def test_a_cpu_has_no_fp16():
+    with pytest.raises(UserError, match="needs a CUDA GPU"):
+        choose_precision(True, "fp16", CPU)
+
+
+def test_a_card_without_kernels_is_one_line(monkeypatch):
+    def zeros(*args, **options):
+        raise RuntimeError("CUDA error: no kernel image is available for execution on the device\nCUDA kernel errors ...")
+
+    monkeypatch.setattr(torch, "zeros", zeros)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "GeForce RTX 5090")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (12, 0))
+    with pytest.raises(UserError, match=r"no kernels for GeForce RTX 5090 \(compute capability 12\.0\).*BASE_IMAGE") as caught:
+        check_kernels(torch.device("cuda", 0))
+    assert "\n" not in str(caught.value)

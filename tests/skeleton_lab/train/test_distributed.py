@@ -17,7 +17,7 @@ import torch
 
 from skeleton_lab.errors import UserError
 from skeleton_lab.train.batches import Batches
-from skeleton_lab.train.distributed import World, joined
+from skeleton_lab.train.distributed import World, joined, lay_gradients_as_parameters
 from tests.ranks import DIED, free_port, run_ranks, try_ranks
 from tests.skeleton_lab.train.conftest import SHORT, TOY, assert_same_weights, run_here
 
@@ -311,6 +311,7 @@ class TestDevices:
         monkeypatch.setattr(torch, "set_float32_matmul_precision", self.precisions.append)
         monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
         monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+        monkeypatch.setattr("skeleton_lab.train.device.check_kernels", lambda device: None)
         monkeypatch.setattr(torch.cuda, "set_device", self.chosen.append)
 
     def choose(self, requested, rank=0, size=1):
@@ -339,3 +340,28 @@ class TestDevices:
     def test_one_process_uses_the_first_of_a_list_and_says_how_to_use_all(self):
         assert self.choose([1, 3]) == "cuda:1"
         assert "torchrun --nproc_per_node=2 main.py" in self.said[0] and not self.chosen
+
+
+# ---- how tensors lie ----
+
+def test_weights_that_do_not_lie_in_a_row_follow_the_main_process(monkeypatch):
+    """NCCL takes contiguous tensors only, and gloo sends what lies in memory."""
+    def broadcast(tensor, source):
+        assert tensor.is_contiguous()
+        tensor.fill_(7)
+
+    monkeypatch.setattr(torch.distributed, "broadcast", broadcast)
+    model = torch.nn.Module()
+    model.weight = torch.nn.Parameter(torch.zeros(3, 4).t())
+    model.register_buffer("moments", torch.zeros(2, 3, 4).transpose(0, 2))
+    World(0, 2).follow_main(model)
+    assert (model.weight == 7).all() and (model.moments == 7).all()
+
+
+def test_gradients_lie_as_their_parameters():
+    model = torch.nn.Conv2d(2, 3, (5, 1))
+    lay_gradients_as_parameters(model)
+    grad = torch.randn(3, 2, 1, 5)
+    (model.weight * grad.transpose(2, 3)).sum().backward()
+    assert grad.transpose(2, 3).stride() != model.weight.stride() == model.weight.grad.stride()
+    assert torch.equal(model.weight.grad, grad.transpose(2, 3))

@@ -19,6 +19,9 @@ def disk_error(number: int, path=None) -> OSError:
 @pytest.mark.parametrize(("error", "match"), [
     (torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
      r"GPU's memory does not suffice \(CUDA out of memory\); use a smaller --forward-batch-size"),
+    (RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`"), "GPU's memory"),
+    (RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be"), r"GPU's memory does not suffice \(CUDA"),
+    (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), "GPU's memory does not suffice"),
     (RuntimeError("DataLoader worker is killed: it is possible that it is out of shared memory."), "--shm-size"),
     (RuntimeError("unable to allocate shared memory(shm) for file </torch_1>"), "--num-worker 0"),
     (RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed."), "a loader process was killed.*--resume"),
