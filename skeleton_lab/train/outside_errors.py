@@ -20,7 +20,7 @@ _NO_MEMORY = ("can't allocate memory", "not enough memory", "storage size calcul
               "numel: integer multiplication overflow")
 # How the libraries of a GPU say that there is no memory left, in lower case: not all by an error of their own. A
 # library's handle takes memory too, and cannot be created or initialised without.
-_NO_GPU_MEMORY = ("out of memory", "alloc_failed", "allocation failed", "memoryallocation",
+_NO_GPU_MEMORY = ("out of memory", "cannot allocate memory", "alloc_failed", "allocation failed", "memoryallocation",
                   "cublas_status_not_initialized", "cudnn_status_not_initialized")
 _NO_SHARED_MEMORY = ("out of shared memory", "unable to allocate shared memory", "unable to write to file </torch_")
 _ENDED = ("exited unexpectedly", "is killed by signal")
@@ -30,7 +30,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception is a lack of memory, of the device or of the machine."""
     if isinstance(error, torch.cuda.OutOfMemoryError | MemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in (*_NO_MEMORY, *_NO_GPU_MEMORY))
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and any(words in text for words in (*_NO_MEMORY, *_NO_GPU_MEMORY))
 
 
 @contextmanager

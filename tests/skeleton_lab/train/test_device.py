@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from skeleton_lab.errors import UserError
-from skeleton_lab.train.device import choose_device
+from skeleton_lab.train.device import Precision, check_kernels, choose_device, choose_precision
 from skeleton_lab.train.flags import device_index
+from skeleton_lab.train.state import _format_of, _refuse_another_format
 from skeleton_lab.train.trained import pick_device
 
 
@@ -41,16 +45,37 @@ def test_other_words_are_no_device(word):
 
 def test_a_cpu_has_no_fp16():
     with pytest.raises(UserError, match="needs a CUDA GPU"):
-        choose_precision(True, "fp16", CPU)
+        choose_precision(True, "fp16", torch.device("cpu"))
 
 
 def test_a_card_without_kernels_is_one_line(monkeypatch):
     def zeros(*args, **options):
-        raise RuntimeError("CUDA error: no kernel image is available for execution on the device\nCUDA kernel errors ...")
+        raise RuntimeError("CUDA error: no kernel image is available for execution on the device\nCUDA kernel errors")
 
     monkeypatch.setattr(torch, "zeros", zeros)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "GeForce RTX 5090")
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (12, 0))
-    with pytest.raises(UserError, match=r"no kernels for GeForce RTX 5090 \(compute capability 12\.0\).*BASE_IMAGE") as caught:
+    expected = r"no kernels for GeForce RTX 5090 \(compute capability 12\.0\).*BASE_IMAGE"
+    with pytest.raises(UserError, match=expected) as caught:
         check_kernels(torch.device("cuda", 0))
     assert "\n" not in str(caught.value)
+
+
+def of_format(dtype):
+    """A run in that number format, as its state needs it."""
+    return SimpleNamespace(precision=Precision("cuda", dtype), work_dir=SimpleNamespace(path=Path("work")),
+                           config=SimpleNamespace(amp_dtype="auto"))
+
+
+@pytest.mark.parametrize(("before", "now"), [(torch.bfloat16, torch.float16), (torch.float16, torch.bfloat16)])
+def test_a_state_of_another_number_format_is_refused(before, now):
+    scaler = {"scale": 1.0} if before is torch.float16 else {}
+    state = {"scaler": scaler, "number_format": _format_of(of_format(before))}
+    _refuse_another_format(state, of_format(before))
+    names = f"{before} before; --amp-dtype auto means {now} here".replace("torch.", "")
+    with pytest.raises(UserError, match=names):
+        _refuse_another_format(state, of_format(now))
+    del state["number_format"]  # of a state that is older than this
+    _refuse_another_format(state, of_format(before))
+    with pytest.raises(UserError, match="another number format"):
+        _refuse_another_format(state, of_format(now))
