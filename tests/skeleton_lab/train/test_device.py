@@ -43,6 +43,15 @@ def test_other_words_are_no_device(word):
         pick_device(word)
 
 
+@pytest.mark.parametrize(("capability", "lines"), [("AVX2", 1), ("AVX512", 0)])
+def test_a_cpu_that_is_slow_in_bf16_is_told(monkeypatch, capability, lines):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    said = []
+    assert choose_precision(True, "auto", torch.device("cpu"), said.append).dtype is torch.bfloat16
+    assert choose_precision(False, "auto", torch.device("cpu"), said.append).dtype is None
+    assert len(said) == lines and all("bf16" in line for line in said)
+
+
 def test_a_cpu_has_no_fp16():
     with pytest.raises(UserError, match="needs a CUDA GPU"):
         choose_precision(True, "fp16", torch.device("cpu"))
