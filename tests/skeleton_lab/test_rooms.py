@@ -24,7 +24,7 @@ MAY_USE = {
     "report": {"train", "streams"},
     "bench": {"train", "nn"},
     "export": {"train", "nn"},
-    "foreign": {"train", "nn", "data"},
+    "foreign": {"train", "streams", "nn", "data"},
     "toys": {"train", "nn", "data"},
     "entry": {"train", "report", "data"},
 }
