@@ -12,7 +12,7 @@ from typing import Any, Protocol, cast
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 from tqdm import tqdm
 
 from skeleton_lab.data.formats.class_indices import require_known
@@ -21,6 +21,7 @@ from skeleton_lab.metrics import NOT_KNOWN
 from skeleton_lab.toys.options import Options
 from skeleton_lab.toys.sampling import FixedLength
 from skeleton_lab.train.device import Precision, choose_device, choose_precision
+from skeleton_lab.train.pinning import PinningLoader
 
 WEIGHT_DECAY = 0.01
 
@@ -138,5 +139,8 @@ def _loader(dataset: Labelled, options: Options, device: torch.device, train: bo
     workers = options.num_workers
     if workers is None:
         workers = 0 if device.type == "cpu" else min(4, os.cpu_count() or 1)
-    return DataLoader(cast(Dataset, dataset), options.batch_size, shuffle=train, drop_last=train, num_workers=workers,
-                      pin_memory=device.type == "cuda", persistent_workers=train and workers > 0)
+    arguments: dict[str, Any] = {"batch_size": options.batch_size, "shuffle": train, "drop_last": train,
+                                 "num_workers": workers, "persistent_workers": train and workers > 0}
+    if device.type == "cuda":
+        return PinningLoader(dataset, print, default_collate, **arguments)
+    return DataLoader(cast(Dataset, dataset), **arguments)

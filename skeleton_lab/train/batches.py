@@ -13,9 +13,9 @@ import os
 import random
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from skeleton_lab.errors import UserError
 from skeleton_lab.train.distributed import World
+from skeleton_lab.train.pinning import PinningLoader
 
 # data (N, C, T, V, M) or with descriptors beside it, labels (N,), indices (N,)
 Batch = tuple[Any, torch.Tensor, torch.Tensor]
@@ -137,21 +138,25 @@ class SeededFetch(Dataset[Batch]):
             restore_generators(before)
 
 
-def make_loader(feeder: Any, batches: Batches, workers: int, device: torch.device,
-                describe: Callable[[torch.Tensor, Sequence[int]], Any] | None = None,
-                check: Callable[[], None] | None = None) -> DataLoader[Batch]:
+def make_loader(fetch: SeededFetch, batches: Batches, workers: int, device: torch.device,
+                say: Callable[[str], None]) -> DataLoader[Batch]:
     """Return a loader over `batches`; workers stay alive between epochs, GPU copies are asynchronous.
+
+    Args:
+        say: told if they cannot be.
 
     Raises:
         UserError: workers are asked for, and there is no shared memory by which they could hand over anything.
     """
     if workers:
         _require_shared_memory(workers)
-    requests = cast("Iterable[list[Any]]", batches)  # what a loader hands on to `__getitems__`, of whatever type
-    return DataLoader(SeededFetch(feeder, describe, check), batch_sampler=requests, num_workers=workers,
-                      collate_fn=_as_it_is, pin_memory=device.type == "cuda", persistent_workers=workers > 0,
-                      worker_init_fn=heed_only_the_main_process,
-                      generator=torch.Generator())  # its own draws then leave the global generator alone
+    options: dict[str, Any] = {
+        "batch_sampler": batches, "num_workers": workers, "persistent_workers": workers > 0,
+        "worker_init_fn": heed_only_the_main_process,
+        "generator": torch.Generator()}  # its own draws then leave the global generator alone
+    if device.type == "cuda":
+        return PinningLoader(fetch, say, _as_it_is, **options)
+    return DataLoader(fetch, collate_fn=_as_it_is, **options)
 
 
 def heed_only_the_main_process(worker: int) -> None:

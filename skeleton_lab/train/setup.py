@@ -22,7 +22,7 @@ from skeleton_lab.nn.descriptor_fusion import Describe, Vectors, fused
 from skeleton_lab.nn.model import is_memory_friendly
 from skeleton_lab.nn.norm import with_synchronised_norms
 from skeleton_lab.nn.synchrony import synchronise
-from skeleton_lab.train.batches import Batch, Batches, make_loader, seed_generators
+from skeleton_lab.train.batches import Batch, Batches, SeededFetch, make_loader, seed_generators
 from skeleton_lab.train.checkpoint import load_weights
 from skeleton_lab.train.compiling import compile_in_place
 from skeleton_lab.train.config import Config
@@ -250,7 +250,8 @@ def _opened(setup: Setup, key: str, feeder: Any, training: bool, members: np.nda
     sources = sources_of(feeder, getattr(config, key, {}))
     if config.fusion:
         sources += sources_of(None, {"path": config.descriptors})
-    loader = make_loader(feeder, batches, config.num_worker, setup.device, describe, Sizes.of(sources).require)
+    fetch = SeededFetch(feeder, describe, Sizes.of(sources).require)
+    loader = make_loader(fetch, batches, config.num_worker, setup.device, setup.work_dir.log)
     words = words_of_feeder(feeder, config)
     if words.skeleton is not None and getattr(feeder, "skeleton", words) is None:
         feeder.skeleton = words.skeleton  # its files did not tell; the report draws its clips
