@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -44,6 +45,7 @@ import matplotlib
 matplotlib.use("Agg")
 import numpy as np
 from matplotlib import pyplot
+from matplotlib.figure import Figure
 from mpl_toolkits.mplot3d import Axes3D
 from PIL import Image
 
@@ -95,14 +97,14 @@ def save_gif(clip: SkeletonClip, max_frames: int, path: Path, captions: Sequence
     """Draw evenly spread frames, at the speed they were recorded; `captions`: a line for each frame of the clip."""
     numbers = spread(len(clip.frames), max_frames)
     figure = pyplot.figure(figsize=(4, 4), dpi=DPI)
-    figure.suptitle(clip.title, fontsize=9)
-    axes = figure.add_axes((0, 0, 1, 0.9 if captions is None else 0.84), projection="3d")
+    titles = [titled(figure, clip.title, *(captions[number:number + 1] if captions else ())) for number in numbers]
+    lines = max(title.count("\n") + 1 for title in titles)
+    axes = figure.add_axes((0, 0, 1, 0.96 - 0.06 * lines), projection="3d")
     images = []
-    for number in numbers:
+    for number, title in zip(numbers, titles, strict=True):
         axes.clear()
         draw_frame(axes, clip, number)
-        if captions is not None:
-            figure.suptitle(f"{clip.title}\n{captions[number]}", fontsize=9)
+        figure.suptitle(title, fontsize=9)
         figure.canvas.draw()
         picture = Image.fromarray(np.asarray(figure.canvas.buffer_rgba()))
         images.append(picture.convert("P", palette=Image.Palette.ADAPTIVE))
@@ -116,11 +118,16 @@ def save_strip(clip: SkeletonClip, panels: int, path: Path) -> None:
     numbers = spread(len(clip.frames), panels)
     share = 1 / len(numbers)
     figure = pyplot.figure(figsize=(2.4 * len(numbers), 3.2), dpi=DPI)
-    figure.suptitle(clip.title, fontsize=9)
+    figure.suptitle(titled(figure, clip.title), fontsize=9)
     for place, number in enumerate(numbers):
         draw_frame(figure.add_axes((place * share, 0, share, 0.85), projection="3d"), clip, number)
     figure.savefig(path, format="png")
     pyplot.close(figure)
+
+
+def titled(figure: Figure, *paragraphs: str) -> str:
+    """Return paragraphs of a title in lines that a figure has room for."""
+    return "\n".join(textwrap.fill(text, int(12 * figure.get_figwidth())) for text in paragraphs)  # 12 letters an inch
 
 
 def draw_frame(axes: Axes3D, clip: SkeletonClip, number: int) -> None:

@@ -64,6 +64,7 @@ HAND_GESTURES_40 = (
 BY_DATA_SET = {"ntu60": NTU_60, "ntu120": NTU_120, "nw-ucla": NW_UCLA, "utd-mhad": UTD_MHAD,
                "msr-action3d": MSR_ACTION3D, "hand-gestures": HAND_GESTURES_40}
 _MOST_BYTES = 1 << 20
+_LONGEST_SHOWN = 34  # characters
 
 
 def read_class_names(choice: str, num_classes: int, known: Mapping[str, tuple[str, ...]] = BY_DATA_SET) \
@@ -102,6 +103,11 @@ def filled(names: Sequence[str] | None, num_classes: int) -> tuple[str, ...]:
     """Return a name for each class, a number where `names` has none: models may have more outputs than classes."""
     names = tuple(names or ())[:num_classes]
     return names + numbered(num_classes)[len(names):]
+
+
+def short(name: str) -> str:
+    """Return a class's name as a picture has room for it, cut names with an ellipsis."""
+    return name if len(name) <= _LONGEST_SHOWN else name[:_LONGEST_SHOWN - 1] + "…"
 
 
 def _read(path: Path, known: Iterable[str]) -> tuple[str, ...]:

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from skeleton_lab.command import terminal
+from skeleton_lab.command import interrupt, terminal
+from skeleton_lab.command.interrupt import EXIT_INTERRUPTED
 
 EXIT_BAD_INPUT = 2
-EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 EXIT_NO_READER = 141  # 128 + SIGPIPE
 _LONGEST_LINE = 1000
 # Words for one thing: what other projects call a setting, and what it is called here.
@@ -120,6 +120,7 @@ def reported() -> Iterator[None]:
     with terminal.watched():
         status: Any = None
         try:
+            interrupt.raises()
             try:
                 yield
             finally:

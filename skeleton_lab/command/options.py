@@ -22,15 +22,21 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+from skeleton_lab.command import interrupt
 from skeleton_lab.errors import EXIT_BAD_INPUT, missing, reported, suggest
 
 T = TypeVar("T")
 
 
 def read_early(read_options: Callable[[], T]) -> T:
-    """Return a script's options; a typo, a missing file or `--help` ends it here."""
+    """Return a script's options; a typo, a missing file or `--help` ends it here.
+
+    From here to `run_command`, while the libraries load, Ctrl-C ends the script at once and without a traceback.
+    """
     with reported():
-        return read_options()
+        options = read_options()
+    interrupt.ends_at_once()
+    return options
 
 
 def input_path(word: str) -> Path:

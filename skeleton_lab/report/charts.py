@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from skeleton_lab.class_names import short
 from skeleton_lab.report.page import Element, element
 
 COLOURS = ("blue", "orange", "green", "violet", "teal", "pink")
@@ -18,7 +19,6 @@ _MOST_TICKS = 6
 _MOST_MARKS = 60  # more points than this are a line only
 _MOST_POINTS = 2_000  # of a line: two a pixel, about
 _MOST_NAMED_CLASSES = 20
-_LONGEST_NAME = 26
 _WIDEST = 1030
 
 
@@ -65,8 +65,8 @@ def line_chart(title: str, series: Sequence[Series], *, percent: bool = False, l
                               cx=_px(across(x)), cy=_px(upward(y)), style=f"fill: {colour}") for x, y in line.points]
         if len(shown) > 1:
             parts += [element("rect", x=_px(legend_x), y=24, width=12, height=4, rx=2, style=f"fill: {colour}"),
-                      element("text", _short(line.name), x=_px(legend_x + 17), y=30)]
-            legend_x += 36 + 6.2 * len(_short(line.name))
+                      element("text", short(line.name), x=_px(legend_x + 17), y=30)]
+            legend_x += 36 + 6.2 * len(short(line.name))
     return _svg(WIDTH, HEIGHT, title, parts)
 
 
@@ -89,7 +89,7 @@ def confusion_chart(counts: NDArray[np.int64], names: Sequence[str]) -> Element:
     """
     classes = len(counts)
     named = classes <= _MOST_NAMED_CLASSES
-    longest = max((len(_short(name)) for name in names), default=0) if named else 3
+    longest = max((len(short(name)) for name in names), default=0) if named else 3
     margin = 24 + 6.4 * longest
     cell = min(max(int((_WIDEST - margin) / classes), 6), 56)
     side = classes * cell
@@ -110,7 +110,7 @@ def confusion_chart(counts: NDArray[np.int64], names: Sequence[str]) -> Element:
     step = 1 if named else 5
     for number in range(0, classes, step):
         middle = margin + (number + 0.5) * cell
-        label = _short(names[number]) if named else str(number)
+        label = short(names[number]) if named else str(number)
         parts += [element("text", label, x=_px(margin - 6), y=_px(middle + 4), text_anchor="end"),
                   element("text", label, transform=f"translate({_px(middle + 4)} {_px(margin - 6)}) rotate(-90)")]
     parts += [element("text", "predicted class", x=_px(margin + side / 2), y=11, text_anchor="middle"),
@@ -152,10 +152,6 @@ def _round_step(step: float) -> float:
 def _svg(width: int, height: int, title: str, parts: Sequence[Element]) -> Element:
     return element("svg", *parts, viewBox=f"0 0 {width} {height}", width=width, height=height, role="img",
                    aria_label=title)
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= _LONGEST_NAME else name[:_LONGEST_NAME - 1] + "…"
 
 
 def _px(value: float) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skeleton_lab.class_names import short
 from skeleton_lab.files import replacing, write_text
 from skeleton_lab.metrics import NOT_KNOWN
 from skeleton_lab.pickles import dump_plain_pickle
@@ -20,7 +21,6 @@ HISTORY_COLUMNS = ("epoch", "learning_rate", "train_loss", "train_top1", "test_l
 VALIDATION_COLUMNS = ("val_loss", "val_top1")  # of runs that have validation clips
 PREDICTION_COLUMNS = ("sample", "true", "predicted", "probability", "rank")
 _MOST_NUMBERED_CLASSES = 20  # a confusion matrix of more classes shows colours only
-_LONGEST_NAME = 28  # characters of a class that a picture has room for
 
 
 def write_scores(path: Path, names: Sequence[str], scores: NDArray[np.float32]) -> None:
@@ -117,7 +117,7 @@ def draw_confusion(path: Path, counts: NDArray[np.int64], title: str, names: Seq
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
     if classes <= _MOST_NUMBERED_CLASSES:
-        labels = [str(label) for label in range(classes)] if names is None else [name[:_LONGEST_NAME] for name in names]
+        labels = [str(label) for label in range(classes)] if names is None else [short(name) for name in names]
         axes.set_xticks(range(classes), labels, rotation=0 if names is None else 60, ha="center" if names is None else
                         "right", rotation_mode="anchor")
         axes.set_yticks(range(classes), labels)

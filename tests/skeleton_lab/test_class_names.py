@@ -11,12 +11,14 @@ from skeleton_lab.class_names import (
     NW_UCLA,
     filled,
     read_class_names,
+    short,
     usual_class_names,
 )
 from skeleton_lab.data.formats.msr_action3d import MSR_ACTION3D
 from skeleton_lab.data.formats.ntu import NTU60, NTU120
 from skeleton_lab.data.formats.nw_ucla import UCLA_ACTIONS
 from skeleton_lab.data.formats.utd_mhad import UTD_MHAD
+from skeleton_lab.data.generate.synthetic_actions import CLASS_NAMES
 from skeleton_lab.errors import UserError
 from skeleton_lab.own_skeletons import UTD_MHAD_20
 from skeleton_lab.skeletons import NTU_25, UCLA_20
@@ -42,6 +44,13 @@ def test_of_models_that_say_nothing_the_classes_and_the_skeleton_tell_the_data_s
     assert usual_class_names(10, UTD_MHAD_20) is None  # twenty joints as well, but other ones
     assert usual_class_names(10, NTU_25) is None and usual_class_names(60, None) is None
     assert filled(("wave", "bow"), 3) == ("wave", "bow", "class 2") and filled(None, 1) == ("class 0",)
+
+
+def test_pictures_tell_classes_apart():
+    for names in (NTU_120, NW_UCLA, CLASS_NAMES):
+        assert len({short(name) for name in names}) == len(names)
+    assert short("crouch and spread arms, together") == "crouch and spread arms, together"
+    assert short("x" * 35) == "x" * 33 + "…"
 
 
 def test_names_from_a_file(tmp_path):
