@@ -216,8 +216,8 @@ def test_refusals_name_the_option(feeder_class, archives, options):
 
 
 def test_unknown_split_is_refused(feeder_class, archives):
-    with pytest.raises(UserError, match="split 'val'"):
-        feeder_class(str(archives[0]["kaggle"]), split="val", window_size=64)
+    with pytest.raises(UserError, match="split 'dev'"):
+        feeder_class(str(archives[0]["kaggle"]), split="dev", window_size=64)
 
 
 def test_top_k(feeder_class, archives):

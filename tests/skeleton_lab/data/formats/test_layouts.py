@@ -95,7 +95,8 @@ def test_class_indices_of_any_type(saved, dtype):
 
 def test_missing_file_split_and_key(saved, tmp_path):
     assert "no such file" in complaint(layouts.open_split, tmp_path / "no.npz", "train")
-    assert "no split 'val'" in complaint(layouts.open_split, saved(), "val")
+    assert "no split 'dev'" in complaint(layouts.open_split, saved(), "dev")
+    assert "has no 'x_val', only x_train" in complaint(layouts.open_split, saved(), "val")
     assert "has no 'y_train', only x_train" in complaint(layouts.open_split, saved(y_train=None), "train")
     layouts.open_split(saved(y_test=None), "train")
     np.save(tmp_path / "a.npy", kaggle_arrays()["x_train"])
