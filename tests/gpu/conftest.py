@@ -7,6 +7,15 @@ import functools
 import pytest
 import torch
 
+from tests.trees import open_tree
+
+CUDA = torch.device("cuda", 0)
+MODELS = {"CTR-GCN": ("model.ctrgcn.Model", {"graph": "graph.ntu_rgb_d.Graph"}),
+          "ST-GCN": ("model.stgcn.Model", {"graph": "graph.ntu_rgb_d.Graph"}),
+          "MS-G3D": ("model.msg3d.Model", {"num_class": 60, "num_point": 25, "num_person": 2, "num_gcn_scales": 13,
+                                           "num_g3d_scales": 6, "graph": "graph.ntu_rgb_d.AdjMatrixGraph"})}
+BASELINE = "CTR-GCN", ("model.baseline.Model", {"graph": "graph.ntu_rgb_d.Graph"})  # it has no other form
+
 
 @pytest.fixture(scope="session", autouse=True)
 def gpu():
@@ -14,6 +23,15 @@ def gpu():
     if not torch.cuda.is_available():
         pytest.skip("no CUDA GPU")
     return torch.cuda.get_device_name(0)
+
+
+@pytest.fixture(params=[*MODELS.items(), BASELINE], ids=lambda entry: entry[1][0])
+def model(request):
+    """A model as training starts with it, float32, on the GPU."""
+    tree_name, (dotted, arguments) = request.param
+    torch.manual_seed(0)
+    with open_tree(tree_name) as tree:
+        yield tree.load(dotted)(**arguments).to(CUDA)
 
 
 @pytest.fixture

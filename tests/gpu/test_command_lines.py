@@ -15,7 +15,7 @@ from tests.msg3d.clip_files import make_place, numbered
 from tests.scripts.small_archive import write_pair
 from tests.trees import ROOT
 
-CTRGCN, MSG3D = ROOT / "CTR-GCN", ROOT / "MS-G3D"
+CTRGCN, MSG3D, STGCN = ROOT / "CTR-GCN", ROOT / "MS-G3D", ROOT / "ST-GCN"
 SHORT = ("--num-worker", 2, "--batch-size", 8, "--test-batch-size", 8, "--num-epoch", 2, "--step", 1, "--save-epoch", 0)
 
 
@@ -79,13 +79,29 @@ def test_weights_trained_on_the_gpu_score_the_same_on_the_cpu(train, tmp_path):
     assert all(np.abs(on_gpu[name] - on_cpu[name]).max() < 0.05 * scale for name in on_cpu)  # TF32, hardly trained
 
 
-def test_under_torchrun(archives, run_script, tmp_path):
-    """One process and NCCL, which is all that one GPU permits."""
-    data = f"data_path={archives[0]},window_size=16"
-    done = run_script("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=1", "main.py", "--config",
-                      "config/nturgbd-cross-subject/default.yaml", "--work-dir", tmp_path, "--train-feeder-args", data,
-                      "--test-feeder-args", data, "--model-args", "num_class=4", *SHORT, cwd=CTRGCN)
+def torchrun(run_script, archive, tree, work_dir, processes):
+    """A training of two epochs in several processes."""
+    data = f"data_path={archive},window_size=16"
+    done = run_script("-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}", "main.py",
+                      "--config", "config/nturgbd-cross-subject/default.yaml", "--work-dir", work_dir,
+                      "--train-feeder-args", data, "--test-feeder-args", data, "--model-args", "num_class=4", *SHORT,
+                      cwd=tree)
     assert done.returncode == 0, done.stderr
+    with open(work_dir / "history.csv", newline="") as file:
+        assert len(list(csv.DictReader(file))) == 2
+
+
+@pytest.mark.parametrize("tree", [CTRGCN, STGCN], ids=lambda tree: tree.name)
+def test_under_torchrun(archives, run_script, tmp_path, tree):
+    """One process and NCCL, which is all that one GPU permits."""
+    torchrun(run_script, archives[0], tree, tmp_path, 1)
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs: NCCL permits one process each")
+@pytest.mark.parametrize("tree", [CTRGCN, STGCN], ids=lambda tree: tree.name)
+def test_on_two_gpus(archives, run_script, tmp_path, tree):
+    """Training and evaluation, before which the second process is given the weights of the first."""
+    torchrun(run_script, archives[0], tree, tmp_path, 2)
 
 
 @pytest.mark.parametrize("flags", [("--half",), ("--memory-friendly",)], ids=str)

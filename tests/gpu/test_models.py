@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from contextlib import nullcontext
 
 import pytest
@@ -14,15 +15,12 @@ from skeleton_lab.train.cuda_graph import RecordedPasses
 from skeleton_lab.train.device import Precision, allow_tf32
 from tests import golden_models
 from tests.golden_models import fill_golden, load_golden
+from tests.gpu.conftest import CUDA, MODELS
 from tests.trees import open_tree
 
 GOLDEN = {"ctrgcn_ntu": "CTR-GCN", "ctrgcn_ucla": "CTR-GCN", "baseline_ntu": "CTR-GCN", "msg3d_ntu": "MS-G3D",
           "msg3d_kinetics": "MS-G3D"}
-CUDA = torch.device("cuda", 0)
-MODELS = {"CTR-GCN": ("model.ctrgcn.Model", {"graph": "graph.ntu_rgb_d.Graph"}),
-          "ST-GCN": ("model.stgcn.Model", {"graph": "graph.ntu_rgb_d.Graph"}),
-          "MS-G3D": ("model.msg3d.Model", {"num_class": 60, "num_point": 25, "num_person": 2, "num_gcn_scales": 13,
-                                           "num_g3d_scales": 6, "graph": "graph.ntu_rgb_d.AdjMatrixGraph"})}
+MILLIMETRES = 0.002  # that a joint moves from frame to frame
 
 
 @pytest.fixture(params=GOLDEN)
@@ -71,10 +69,11 @@ def pair(request):
 
 def step(model, clips, dtype=None):
     """Logits and the gradient of all parameters, one after the other, of one pass in training mode."""
+    targets = torch.arange(len(clips), device=CUDA) % 60
     model.train().zero_grad()
     with torch.autocast("cuda", dtype) if dtype else nullcontext():
         logits = model(clips)
-    F.cross_entropy(logits.float(), torch.arange(len(clips), device=CUDA)).backward()
+    F.cross_entropy(logits.float(), targets).backward()
     return logits.detach().double(), torch.cat([p.grad.flatten() for p in model.parameters()]).double()
 
 
@@ -100,11 +99,10 @@ def passes_of(model, dtype, record, chunks):
 
 @pytest.mark.parametrize("dtype", [None, torch.bfloat16, torch.float16], ids=["tf32", "bf16", "fp16"])
 @pytest.mark.parametrize(("friendly", "chunks"), [(False, 1), (False, 2), (True, 1)])
-def test_a_recorded_pass_is_the_pass_to_the_bit(pair, dtype, friendly, chunks):
-    ours, _ = pair
+def test_a_recorded_pass_is_the_pass_to_the_bit(model, dtype, friendly, chunks):
     allow_tf32(CUDA)
-    ours.set_memory_friendly(friendly)
-    (plain_results, plain_state), (results, state) = (passes_of(ours, dtype, record, chunks)
+    model.set_memory_friendly(friendly)
+    (plain_results, plain_state), (results, state) = (passes_of(model, dtype, record, chunks)
                                                       for record in (False, True))
     torch.testing.assert_close(results, plain_results, rtol=0, atol=0)
     for name in state:  # fp16 may overflow, then both have the same NaN
@@ -157,6 +155,53 @@ def test_rounds_no_worse_than_the_plain_formulation(pair, dtype):
         assert our_error <= 2 * plain_error + 1e-6
 
 
+def test_in_double_precision_ours_is_the_reference(pair):
+    clips = torch.randn(4, 3, 33, 25, 2, device=CUDA, dtype=torch.float64)
+    found, expected = (step(model.double(), clips) for model in pair)
+    assert all(off_by(ours, reference) < 1e-9 for ours, reference in zip(found, expected, strict=True))
+
+
+@pytest.mark.usefixtures("full_precision")
+def test_what_tf32_costs_coordinates(pair, monkeypatch):
+    """Clips whose joints move by millimetres, in each format that a run may use, and in TF32 behind exact coordinates.
+
+    Where a model keeps coordinates in fp32 under bf16, these are TF32's in a run: it loses less than bf16 all the same.
+    """
+    ours, plain = pair
+    clips = torch.randn(8, 3, 1, 25, 2) + torch.randn(8, 3, 64, 25, 2).mul(MILLIMETRES).cumsum(dim=2)
+    clips = clips.to(CUDA)
+    exact = step(plain.double(), clips.double())
+    errors = {}
+    for name, tf32, dtype in (("fp32", False, None), ("tf32", True, None), ("bf16", False, torch.bfloat16),
+                              ("tf32, exact coordinates", True, None)):
+        torch.set_float32_matmul_precision("high" if tf32 else "highest")
+        monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", tf32)
+        if "exact" in name and not keep_coordinates_exact(ours):
+            continue
+        errors[name] = [off_by(found, truth) for found, truth in zip(step(ours, clips, dtype), exact, strict=True)]
+        logits, gradients = errors[name]
+        print(f"{type(ours).__module__}, {name}: logits off by {logits:.2e}, gradients by {gradients:.2e}")
+    assert errors["fp32"][0] <= errors["tf32"][0] <= errors["bf16"][0]  # gradients cancel, and are told only
+
+
+def keep_coordinates_exact(model):
+    """Have MS-G3D's aggregations of coordinates multiply in fp32 in the forward pass; return how many there are."""
+
+    def exact(aggregate, x, *others):
+        if x.shape[1] > 3:
+            return aggregate(x, *others)
+        torch.set_float32_matmul_precision("highest")
+        try:
+            return aggregate(x, *others)
+        finally:
+            torch.set_float32_matmul_precision("high")
+
+    aggregations = [part for part in model.modules() if hasattr(part, "_aggregate")]
+    for part in aggregations:
+        part._aggregate = functools.partial(exact, part._aggregate)
+    return len(aggregations)
+
+
 def test_recomputed_blocks_have_the_same_gradients(pair):
     ours, _ = pair
     ours.double()
@@ -175,3 +220,14 @@ def test_the_same_to_the_bit_again(pair):
     for dtype in (None, torch.bfloat16):
         first, again = step(ours, clips, dtype), step(ours, clips, dtype)
         assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+
+
+def test_more_products_than_a_grid_has_rows():
+    """ST-GCN++ multiplies a matrix for each body and channel: of 160 clips more than 65,535."""
+    if torch.cuda.get_device_properties(CUDA).total_memory < 20e9:
+        pytest.skip("needs a GPU of 20 GB")
+    dotted, arguments = MODELS["ST-GCN"]
+    with open_tree("ST-GCN") as tree:
+        model = tree.load(dotted)(**arguments).to(CUDA)
+    _, gradient = step(model, torch.randn(160, 3, 100, 25, 2, device=CUDA))
+    assert gradient.isfinite().all()
