@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -77,8 +78,9 @@ def write_archives(plan: Preparation, crew: Crew) -> list[ArchivePlan]:
     """Write the benchmark's archives into `plan.folder`; return what they hold. Those already up to date stay.
 
     Raises:
-        UserError: `denoise` has not finished, or the disk has too little room.
+        UserError: `denoise` has not finished, the disk has too little room, or another archive is in the place of one.
     """
+    refuse_others_archives(plan)
     archives = _plan_archives(plan)
     todo = [entry for entry in archives if not _is_done(plan, entry)]
     for entry in archives:
@@ -88,10 +90,24 @@ def write_archives(plan: Preparation, crew: Crew) -> list[ArchivePlan]:
     if needed > free:
         raise UserError(f"{plan.folder}: {' and '.join(entry.path.name for entry in todo)} need {size_text(needed)}, "
                         f"{size_text(free)} are free; make room or choose another place")
+    _record(plan, {entry.path.name: {"made_from": entry.key} for entry in todo})  # ours, also if it ends half-way
     with tqdm(total=sum(entry.num_rows for entry in todo), unit="row", desc="archives") as progress:
         for written in crew.run(_write_archive, todo, progress):
-            _mark_done(plan, written)
+            _record(plan, {written.path.name: _state(written)})
     return archives
+
+
+def refuse_others_archives(plan: Preparation) -> None:
+    """Look for archives in the place of those to make which this preparation did not make: downloaded ones, a link.
+
+    Raises:
+        UserError: there is one.
+    """
+    made = _done_records(plan)
+    for name, _ in ARCHIVES[plan.benchmark.name]:
+        if name not in made and os.path.lexists(plan.folder / name):
+            raise UserError(f"{plan.folder / name}: is there already, and was not made from {plan.denoised.path}; move "
+                            "it away, or write elsewhere with --output")
 
 
 def _plan_archives(plan: Preparation) -> list[ArchivePlan]:
@@ -165,8 +181,9 @@ def _is_done(plan: Preparation, entry: ArchivePlan) -> bool:
     return entry.path.is_file() and record == _state(entry)
 
 
-def _mark_done(plan: Preparation, entry: ArchivePlan) -> None:
-    records = {**_done_records(plan), entry.path.name: _state(entry)}
+def _record(plan: Preparation, records: dict[str, Any]) -> None:
+    """Keep what archives are made of, by their names."""
+    records = {**_done_records(plan), **records}
     write_text(plan.denoised.path / _DONE, json.dumps(records, indent=1) + "\n")
 
 

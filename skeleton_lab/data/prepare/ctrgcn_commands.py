@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from skeleton_lab.data.formats.ntu import Benchmark
-from skeleton_lab.data.prepare.ctrgcn_archives import write_archives
+from skeleton_lab.data.prepare.ctrgcn_archives import refuse_others_archives, write_archives
 from skeleton_lab.data.prepare.ctrgcn_pipeline import DENOISED, RAW, Preparation, collect, denoise
 from skeleton_lab.data.prepare.preparation import find_missing_list, find_skeletons
 from skeleton_lab.data.prepare.workers import Crew
@@ -59,6 +59,8 @@ def run(options: argparse.Namespace, benchmark: Benchmark, here: Path, steps: tu
         sources = find_skeletons(options.skeletons, benchmark, [here.parent / "nturgbd_raw"], "--skeletons")
         missing_list = find_missing_list(options.missing_list, benchmark, sources)
     plan = Preparation(benchmark, options.out_folder, sources, missing_list, options.strict)
+    if archive_step in steps:
+        refuse_others_archives(plan)
     with Crew(options.jobs) as crew:
         for step in steps:
             step(plan, crew)

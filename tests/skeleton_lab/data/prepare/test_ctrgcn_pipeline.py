@@ -226,3 +226,20 @@ def test_an_archive_without_training_clips_is_warned_of(tmp_path, run_script):
     assert result.returncode == 0, result.stderr
     assert "note: NTU60_CS.npz holds no training clips" in result.stdout
     assert "note: NTU60_CV.npz holds no training clips" in result.stdout
+
+
+def test_an_archive_that_was_made_otherwise_stays(tmp_path, recordings, run_script):
+    (tmp_path / "out").mkdir()
+    for theirs in (tmp_path / "out" / "NTU60_CV.npz", tmp_path / "out" / "NTU60_CS.npz"):
+        if "CV" in theirs.name:
+            theirs.symlink_to("gone.npz")
+        else:
+            theirs.write_bytes(b"a download of 10 GB")
+        result = run_script(ROOT / "dataset_tools" / "make_ctrgcn_archives.py", "ntu60", "--skeletons", recordings,
+                            "--output", "out", cwd=tmp_path)
+        assert result.returncode == 2 and result.stderr.startswith(f"error: out/{theirs.name}: is there already, and ")
+        assert result.stderr.count("\n") == 1 and not (tmp_path / "out" / "raw_data").exists()
+        if "CV" in theirs.name:
+            theirs.unlink()
+        else:
+            assert theirs.read_bytes() == b"a download of 10 GB"
