@@ -104,7 +104,7 @@ class Predictor:
             return
         if not same_joints(take.skeleton, expected):
             raise UserError(f"{take.name}: its skeleton is {take.skeleton.name}, the model was trained on "
-                            f"{expected.name}; choose a recording of that skeleton, or say with --skeleton if the file "
+                            f"{expected.name}; choose a recording of the latter, or say with --skeleton if the file "
                             "is one")
 
     def _logits(self, clips: Sequence[np.ndarray]) -> np.ndarray:
