@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 ROOT = next(folder for folder in Path(__file__).resolve().parents if (folder / "skeleton_lab").is_dir())
@@ -157,6 +158,7 @@ def draw(path: Path, take: Take, predictions: list[Prediction], wording: results
     from dataset_tools.view_skeleton import save_gif
 
     clip = take.picture()
+    clip = replace(clip, fps=wording.fps or clip.fps)
     texts = results.captions(predictions, len(clip.frames), results.Wording(wording.names, 1, wording.fps))
     with replacing(path) as temporary:
         save_gif(clip, GIF_FRAMES, temporary, texts)

@@ -56,7 +56,6 @@ from skeleton_lab.imports import load_object
 from skeleton_lab.skeleton_clip import ELEVATION_DEG, TURN_DEG, SkeletonClip, side, spread
 from skeleton_lab.skeletons import Skeleton
 
-RECORDED_FPS = 30
 DPI = 80
 COLOURS = {"left": "tab:blue", "right": "tab:red", "middle": "0.35"}
 LINES = ("-", "--", ":", "-.")
@@ -109,7 +108,7 @@ def save_gif(clip: SkeletonClip, max_frames: int, path: Path, captions: Sequence
         picture = Image.fromarray(np.asarray(figure.canvas.buffer_rgba()))
         images.append(picture.convert("P", palette=Image.Palette.ADAPTIVE))
     pyplot.close(figure)
-    duration_ms = 1000 * len(clip.frames) / len(numbers) / RECORDED_FPS
+    duration_ms = 1000 * len(clip.frames) / len(numbers) / clip.fps
     images[0].save(path, format="GIF", save_all=True, append_images=images[1:], loop=0, duration=round(duration_ms))
 
 

@@ -8,16 +8,18 @@ import numpy as np
 
 from skeleton_lab.skeletons import Skeleton
 
+USUAL_FPS = 30.0  # of a Kinect
 ELEVATION_DEG, TURN_DEG = 12, 15  # the viewer stands a little higher than the camera, and to its side
 
 
 @dataclass(frozen=True)
 class SkeletonClip:
-    """A clip: frames (T, M, V, 3) float32, zeros where a body is absent; its skeleton; what to call it."""
+    """A clip: frames (T, M, V, 3) float32, zeros where a body is absent; its skeleton; its title; frames a second."""
 
     frames: np.ndarray
     skeleton: Skeleton
     title: str
+    fps: float = USUAL_FPS
 
     @property
     def up_axis(self) -> int:

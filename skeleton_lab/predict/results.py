@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from skeleton_lab.predict.predictor import Prediction
+from skeleton_lab.skeleton_clip import USUAL_FPS
 
 NOBODY = "nobody in sight"
-USUAL_FPS = 30.0
 
 
 @dataclass(frozen=True)

@@ -63,12 +63,14 @@ def test_people_stand_upright_and_face_the_viewer(normalised: bool) -> None:
     assert feet < ankles  # toes point at us
 
 
-def test_a_long_title_stays_within_the_picture(tmp_path: Path) -> None:
+def test_a_gif_runs_at_the_clips_speed_and_has_room_for_its_title(tmp_path: Path) -> None:
     from dataset_tools.view_skeleton import save_gif
 
-    frames = make_clip(parse_name("S001C001P001R001A001"))[:1]
-    clip = SkeletonClip(frames, NTU_25, "NTU60_CS.npz:test 7 S015C003P003R002A006, step aside and wave, together")
-    save_gif(clip, 1, tmp_path / "clip.gif", ["one by one, step aside and wave, together 12.3 %, walk up and back 9 %"])
+    frames = make_clip(parse_name("S001C001P001R001A001"))[:2]
+    clip = SkeletonClip(frames, NTU_25, "NTU60_CS.npz:test 7 S015C003P003R002A006, step aside and wave, together", 10)
+    captions = ["step aside and wave, together 12.3 %, walk up and back, one by one 9 %", "bow 90 %"]
+    save_gif(clip, 2, tmp_path / "clip.gif", captions)
     with Image.open(tmp_path / "clip.gif") as picture:
+        assert picture.info["duration"] == 100
         head = np.asarray(picture.convert("L"))[:60]
     assert (head[:, :3] > 200).all() and (head[:, -3:] > 200).all() and (head < 100).any()

@@ -11,7 +11,7 @@ import numpy as np
 
 from skeleton_lab.data.formats.sightings import Sightings, sightings_of
 from skeleton_lab.errors import UserError
-from skeleton_lab.skeleton_clip import SkeletonClip
+from skeleton_lab.skeleton_clip import USUAL_FPS, SkeletonClip
 from skeleton_lab.skeleton_names import skeleton_path, skeletons_with
 from skeleton_lab.skeletons import NTU_25, Skeleton
 
@@ -145,7 +145,7 @@ class Recording:
             frames[..., 1] *= -1
         if frames.shape[3] == 2:
             frames = np.concatenate([frames, np.zeros_like(frames[..., :1])], axis=3)
-        return SkeletonClip(frames, skeleton, title)
+        return SkeletonClip(frames, skeleton, title, self.fps or USUAL_FPS)
 
 
 class Recordings(Sequence[Recording]):
