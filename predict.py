@@ -36,7 +36,7 @@ def read_options() -> argparse.Namespace:
                         help="which clips of an .npz or .npy, from 0, such as 3 or 0-49,60 (default: all)")
     parser.add_argument("--top-k", type=positive, default=3, metavar="K", help="labels to show (default: %(default)s)")
     parser.add_argument("--class-names", metavar="NAMES", help="ntu60, ntu120, nw-ucla, utd-mhad, msr-action3d, "
-                        "synthetic, or a text file with one name a line (default: as the run recorded)")
+                        "hand-gestures, synthetic, or a text file with one name a line (default: as the run recorded)")
     parser.add_argument("--json", action="store_true", help="print JSON, logits included, instead of text")
     parser.add_argument("--gif", type=Path, metavar="FILE", help="draw the one recording given, with its label")
     parser.add_argument("--window-frames", type=positive, metavar="W", help="predict windows of a long recording, each "
