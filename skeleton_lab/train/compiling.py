@@ -15,8 +15,8 @@ def compile_in_place(model: nn.Module, say: Callable[[str], None], compiler: Com
     """Have `model` compiled when it is first called. Its parameters, and their names, stay what they are.
 
     What cannot be compiled here (for want of a C compiler or of Triton, or on a GPU too old for it) runs as it would
-    have without; `say` is told so, once. So do models with operators written by hand: torch.compile takes these apart,
-    and their gradients come out wrong (seen with PyTorch 2.13).
+    have without; `say` is told so, once. So do models with operators written by hand: their gradients are right under
+    the compiler, but it stops at each of them, which took more time than it saved (`docs/performance.md`).
 
     Args:
         compiler: turns a graph and example inputs into a function; torch's own by default.

@@ -12,6 +12,8 @@ RUNS = [
     (("archive_tools.py", "--inspect-gb", "0.01", "--convert-gb", "0.04", "--repeat", "1"),
      r"convert / copy: [\d.]+ of the time"),
     (("clips_per_s.py", "--steps", "1", "--rounds", "1"), r"ctrgcn: benchmark / by hand = [\d.]+"),
+    (("compiling.py", "--subjects", "unit", "--compiler", "eager", "--clips", "1", "--frames", "8", "--pairs", "1"),
+     r"compiled +gradients off by [\d.e-]+"),
     (("feeder.py", "--clips", "24", "--batch-size", "8", "--rounds", "1"), r"clips/s on one core"),
     (("fingerprint.py", "--gb", "0.05"), r"0\.05 GB on .*: data [\d.]+ s, code [\d.]+ s"),
     (("finite.py", "--clips", "1", "--frames", "8", "--steps", "1", "--turns", "1"), r"step with the look / without"),
