@@ -16,5 +16,5 @@ def add_options(parser: argparse.ArgumentParser) -> None:
                         help="config instead of the run's; needs --weights")
     parser.add_argument("--weights", type=Path, metavar="FILE",
                         help="weights instead of the run's: of this lab or as published, such as runs-64-40064.pt")
-    parser.add_argument("--tree", type=input_path, metavar="DIR", help="folder of the model's main.py (default: the "
-                        "one in this checkout that has the config's model)")
+    parser.add_argument("--tree", type=input_path, metavar="DIR", help="folder of the model's main.py (default: as "
+                        "run.json says, or else the one in this checkout that has the config's model)")
