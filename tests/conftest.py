@@ -20,7 +20,7 @@ settings.load_profile("repeatable")  # the same examples in every run
 def run_script():
     """Return a function that runs a script of the checkout and returns its CompletedProcess (text).
 
-    `fresh`: from the very start, not forked from a process that has imported PyTorch.
+    `fresh`: from the very start, it and what it starts, not forked from a process that has imported PyTorch.
     """
 
     def run(*arguments: str | Path, cwd: str | Path = ROOT, timeout_s: float = 300, env: dict[str, str] | None = None,

@@ -124,7 +124,7 @@ def test_bad_input_is_one_line(anticipate, runs, monkeypatch, capsys, tmp_path, 
 
 def test_the_complaint_of_a_test_is_handed_on_and_flags_reach_it(runs, run_script, tmp_path):
     done = run_script("anticipate.py", "--run", runs["CTR-GCN"], "--shares", "0.5", "--output", tmp_path / "out", "--",
-                      "--test-feeder-args", "data_path=absent.npz")
+                      "--test-feeder-args", "data_path=absent.npz", fresh=True)
     assert done.returncode == 2 and done.stderr.count("\n") == 1
     assert "run: the test on 50 % of each clip failed (status 2): absent.npz: no such file" in done.stderr
     assert not (tmp_path / "out" / "curves.csv").exists()

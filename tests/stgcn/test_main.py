@@ -90,7 +90,7 @@ def test_weights_of_another_model_are_refused_in_one_line(archive, run_script, t
 
 def test_the_benchmark_knows_it(run_script, tmp_path):
     done = run_script("benchmark_models.py", "--model", "stgcn", "--steps", 1, "--seq-len", 16, "--batch-size", 1,
-                      "--device", "cpu", "--json", tmp_path / "out.json")
+                      "--device", "cpu", "--json", tmp_path / "out.json", fresh=True)  # and so is the model's process
     assert done.returncode == 0, done.stderr
     row = json.loads((tmp_path / "out.json").read_text())["rows"][0]
     assert (row["model"], row["status"], row["parameters"]) == ("stgcn", "ok", 1_403_294)
