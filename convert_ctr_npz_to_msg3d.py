@@ -168,7 +168,7 @@ def open_part(options: argparse.Namespace, split: str) -> SplitFiles:
 
 def main(options: argparse.Namespace) -> None:
     claim(options.output)
-    parts = [open_part(options, split) for split in layouts.splits_of(options.input)]
+    parts = [open_part(options, split) for split in layouts.main_splits(options.input)]
     about = read_about(options.input).without_clips()
     kinds = [JOINT, LABEL, BONE] if options.bone else [JOINT, LABEL]
     files = [(part, kind) for part in parts for kind in kinds]

@@ -48,7 +48,7 @@ def main(options: argparse.Namespace) -> None:
     claim(output)
     if any(is_packed(source, split) for split in layouts.SPLITS):
         raise UserError(f"{source}: is packed already; nothing to do")
-    headers = [layouts.read_header(source, split) for split in layouts.splits_of(source)]
+    headers = [layouts.read_header(source, split) for split in layouts.main_splits(source)]
     if output.is_dir():
         raise UserError(f"{output}: is a folder; name the .npz file to write")
     if output.exists() and (output.samefile(source) or not options.overwrite):

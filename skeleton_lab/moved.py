@@ -19,6 +19,7 @@ MOVED = {
     "skeleton_lab.data.clips": "skeleton_lab.data.feeders.transforms",
     "skeleton_lab.train.imports": "skeleton_lab.imports",
     "skeleton_lab.train.run": "skeleton_lab.entry.tree",
+    "skeleton_lab.trained": "skeleton_lab.train.trained",
 }
 
 

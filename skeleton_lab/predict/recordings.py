@@ -253,6 +253,11 @@ class Filed(Take):
     def cut(self, start: int, stop: int) -> Take:
         raise self._cannot("be cut into windows")
 
+    def archive_clip(self, twin: bool) -> np.ndarray:
+        raise UserError(f"{self.name}: clips of a .npy file are laid out for MS-G3D, and this run was trained on an "
+                        "archive (.npz); clips laid out like that archive's can be predicted without labels: "
+                        "numpy.savez('clips.npz', x=clips)")
+
     def file_clip(self, rules: ClipFile) -> np.ndarray:
         return _with_confidence(self.recording)
 

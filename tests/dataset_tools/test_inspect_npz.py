@@ -166,3 +166,11 @@ def test_bad_input(refused, tmp_path):
 def test_the_default_path_is_the_images(run_script):
     text = run_script(SCRIPT, "--help", env={"COLUMNS": "200"}).stdout
     assert "(default: /workspace/CTR-GCN/data/ntu/NTU60_CS.npz)" in text
+
+
+def test_a_third_split_is_looked_at_as_well(inspect, tmp_path):
+    arrays = kaggle_arrays()
+    np.savez(tmp_path / "a.npz", **arrays, x_val=arrays["x_test"], y_val=arrays["y_test"] * 2)
+    told = inspect(tmp_path / "a.npz", "--check", status=1)
+    assert "val: 4 clips of 9 frames" in told
+    assert "problem: val: the label of clip 0 in 'y_val' is not one-hot" in told

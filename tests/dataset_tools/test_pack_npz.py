@@ -119,3 +119,12 @@ def test_other_tools_say_that_it_is_packed(archives, run_script):
     packed = path.with_name("converted_packed.npz")
     one_line_refusal(run_script("convert_ntu60_kaggle_to_ctrgcn.py", "--input", packed), "is packed", "packed from")
     assert "is packed" in run_script("dataset_tools/inspect_npz.py", "--path", packed).stdout
+
+
+def test_a_third_split_is_left_out_and_that_is_said(archives, run_script):
+    source = archives[0]["converted"]
+    with np.load(source) as loaded:
+        np.savez(source, **dict(loaded), x_val=loaded["x_test"], y_val=loaded["y_test"])
+    done = run_script(SCRIPT, "--input", source)
+    assert done.returncode == 0 and "clips of its split val are left out" in done.stderr
+    assert open_packed(source.with_name("converted_packed.npz"), "test").num_clips == 7

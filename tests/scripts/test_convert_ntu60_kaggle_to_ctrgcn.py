@@ -223,3 +223,17 @@ def test_an_own_deflated_archive_of_one_split_is_unpacked_and_keeps_its_names(co
         assert made["y_test"].tolist() == [0, 1, 1, 0] and "x_train" not in made
         assert all(made[key].tolist() == value.tolist() for key, value in names.items())
     assert "already holds these clips and labels" in convert(tmp_path / "own.npz")
+
+
+@pytest.mark.parametrize("others", [True, False])
+def test_a_third_split_is_converted_too(convert, tmp_path, others):
+    """Clips for choosing the epoch, which some archives have besides train and test, or alone."""
+    arrays = kaggle_arrays() if others else {}
+    val = kaggle_arrays(num_train=3)
+    np.savez(tmp_path / "a.npz", **arrays, x_val=val["x_train"], y_val=val["y_train"])
+    assert "val: 3 clips of 9 frames" in convert(tmp_path / "a.npz")
+    expected = converted_arrays(num_train=3)
+    with np.load(tmp_path / "a_ctrgcn.npz") as made:
+        assert set(made.files) == {*arrays, "x_val", "y_val"}
+        np.testing.assert_array_equal(made["x_val"], expected["x_train"])
+        assert made["y_val"].tolist() == expected["y_train"].tolist()

@@ -14,7 +14,7 @@ import numpy as np
 from skeleton_lab.data.formats import archive, layouts, packed
 from skeleton_lab.data.formats.archive import ArrayHeader
 from skeleton_lab.data.formats.class_indices import require_known
-from skeleton_lab.data.formats.layouts import CONVERTED, KAGGLE, SPLITS, SplitHeader
+from skeleton_lab.data.formats.layouts import CONVERTED, KAGGLE, SPLITS, VALIDATION, SplitHeader
 from skeleton_lab.data.formats.occupied import about_outliers, first_and_stop
 from skeleton_lab.errors import UserError
 from skeleton_lab.metrics import NOT_KNOWN
@@ -37,12 +37,18 @@ class Findings:
 def read_splits(path: Path, headers: dict[str, ArrayHeader]) -> tuple[dict[str, SplitHeader], dict[str, str]]:
     """Return the splits that are recognised, of any skeleton, and for the others that are there what is wrong."""
     splits, complaints = {}, {}
-    for split in SPLITS if set(headers) & set(layouts.KEYS) else ():
+    for split in _splits_to_read(headers):
         try:
             splits[split] = layouts.read_header(path, split, any_skeleton=True)
         except UserError as error:
             complaints[split] = str(error).removeprefix(f"{path}: ")
     return splits, complaints
+
+
+def _splits_to_read(headers: dict[str, ArrayHeader]) -> tuple[str, ...]:
+    """Return train and test if an archive has anything of these two, and val if it has that."""
+    main = SPLITS if set(headers) & set(layouts.KEYS) else ()
+    return (*main, VALIDATION) if {f"x_{VALIDATION}", f"y_{VALIDATION}"} & set(headers) else main
 
 
 def read_labels(splits: dict[str, SplitHeader], findings: Findings, read_all: bool) -> dict[str, np.ndarray]:

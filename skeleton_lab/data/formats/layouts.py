@@ -142,9 +142,22 @@ def layout_of(shape: tuple[int, ...]) -> str | None:
 
 
 def splits_of(path: str | Path) -> tuple[str, ...]:
-    """Return which splits an archive holds at all; both, if it holds neither, so that reading says what is missing."""
+    """Return which of train, test and val an archive holds at all.
+
+    If it holds none, train and test: so reading says what is missing.
+    """
     headers = archive.list_arrays(path)
-    return tuple(split for split in SPLITS if {f"x_{split}", f"y_{split}"} & set(headers)) or SPLITS
+    return tuple(split for split in (*SPLITS, VALIDATION) if {f"x_{split}", f"y_{split}"} & set(headers)) or SPLITS
+
+
+def main_splits(path: str | Path) -> tuple[str, ...]:
+    """Return as `splits_of` train and test, for formats that have no third one; say that `val` stays behind."""
+    splits = splits_of(path)
+    if splits == (VALIDATION,):
+        return SPLITS
+    if VALIDATION in splits:
+        note(f"note: {path}: clips of its split val are left out: what is written has no place for them")
+    return tuple(split for split in splits if split != VALIDATION)
 
 
 def read_header(path: str | Path, split: str, any_skeleton: bool = False) -> SplitHeader:

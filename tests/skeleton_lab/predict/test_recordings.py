@@ -80,6 +80,8 @@ def test_archives_give_what_the_converter_to_ms_g3d_writes(golden, tmp_path, run
         again = open_takes(tmp_path / "out" / "val_data_joint.npy", Wanted(indices=(2,)))
         np.testing.assert_array_equal(again[0].file_clip(rules), written[2])
         assert again[0].label == takes[2].label
+        with pytest.raises(UserError, match=r"laid out for MS-G3D.*numpy\.savez\('clips\.npz', x=clips\)"):
+            again[0].archive_clip(twin=False)
 
 
 def test_nw_ucla_recordings_give_what_the_converter_writes(tmp_path):
