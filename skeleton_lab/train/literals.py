@@ -8,7 +8,7 @@ from typing import Any
 
 _KEY = re.compile(r"\s*([A-Za-z_][\w.]*)\s*=(?!=)(.*)", re.DOTALL)
 _CALL = re.compile(r"dict\((.*)\)", re.DOTALL)
-_BARE_WORD = re.compile(r"[\w./:~+\- ]+")
+_BARE_WORD = re.compile(r"[\w./:~+\- \udc80-\udcff]+")  # the last: bytes of a path that the locale cannot decode
 _MOST_DEPTH = 20
 _MOST_SHOWN = 80  # characters of a token in a complaint
 _OPEN, _CLOSE = "([{", ")]}"

@@ -11,6 +11,7 @@ from skeleton_lab.train.literals import parse_assignments
     ("bone=True, vel=True", {"bone": True, "vel": True}),
     ("p_interval=[0.5,1]", {"p_interval": [0.5, 1]}),
     ("data_path='data/x.npz'", {"data_path": "data/x.npz"}),
+    ("data_path=/a/\udcc3\udca4.npz", {"data_path": "/a/\udcc3\udca4.npz"}),  # an umlaut under an ASCII locale
     ("graph_args=dict(labeling_mode='spatial')", {"graph_args": {"labeling_mode": "spatial"}}),
     ("graph_args={'labeling_mode':'spatial'}", {"graph_args": {"labeling_mode": "spatial"}}),
     ("{'bone':True}", {"bone": True}),
