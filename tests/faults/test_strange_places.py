@@ -118,4 +118,5 @@ def test_shared_memory_that_is_too_small_ends_the_run(tmp_path):
     done = subprocess.run([*small, *command], cwd=TOY, capture_output=True, text=True, timeout=120,
                           env={**os.environ, "PYTHONPATH": str(ROOT)})
     assert done.returncode == 2 and "Traceback" not in done.stderr
-    assert "a loader process was killed, or ended for want of memory or shared memory" in done.stderr
+    assert ("a loader process was killed, or ended for want of memory or shared memory" in done.stderr
+            or "the loader processes have no shared memory left" in done.stderr)  # which of them is told first

@@ -112,18 +112,23 @@ def read_archive_labels(path: str | Path, key: str, num_clips: int | None = None
     Raises:
         UserError: the array is missing or damaged, or as `class_indices`.
     """
-    path, header = Path(path), archive.find_array(path, key)
-    where = f"{path}: '{key}'"
+    path = Path(path)
+    labels, form = _read(path, key, num_clips, num_classes)
+    if not form.one_hot and begins_at_one(labels) and not _has_class_0(path, _OTHER_PART.get(key)):
+        say(from_one(f"{path}: '{key}'", labels))
+    return labels
+
+
+def _read(path: Path, key: str, num_clips: int | None = None,
+          num_classes: int | None = None) -> tuple[np.ndarray, LabelForm]:
+    """Read an array of labels, and the form it has in the file; arguments and errors as `read_archive_labels`."""
+    header, where = archive.find_array(path, key), f"{path}: '{key}'"
     form = form_of(header.shape, header.dtype, where, num_clips)
     if form.num_labels == 1 or (header.fortran_order and len(header.shape) > 1):  # as scipy.io.loadmat leaves arrays
         array = np.concatenate([block for _, block in _blocks(path, header)])
         form = _settled(form, array, num_clips)
-        labels = _checked([(slice(0, len(array)), array)], form, where, num_classes)
-    else:
-        labels = _checked(archive.read_blocks(path, key), form, where, num_classes)
-    if not form.one_hot and begins_at_one(labels) and not _has_class_0(path, _OTHER_PART.get(key)):
-        say(from_one(where, labels))
-    return labels
+        return _checked([(slice(0, len(array)), array)], form, where, num_classes), form
+    return _checked(archive.read_blocks(path, key), form, where, num_classes), form
 
 
 def require_known(labels: np.ndarray, where: str) -> None:
@@ -193,6 +198,6 @@ def _has_class_0(path: Path, key: str | None) -> bool:
     try:
         if key not in archive.list_arrays(path):
             return False
-        return bool((read_archive_labels(path, str(key), say=nothing) == 0).any())
+        return bool((_read(path, str(key))[0] == 0).any())
     except UserError:
         return False

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from skeleton_lab.data.feeders.samples import read_samples
-from skeleton_lab.data.formats import layouts
+from skeleton_lab.data.formats import archive, layouts
 from skeleton_lab.data.formats.class_indices import class_indices, read_archive_labels, require_known
 from skeleton_lab.data.formats.packed import open_packed
 from skeleton_lab.errors import UserError
@@ -85,3 +85,11 @@ def test_labels_that_begin_at_1_are_pointed_out_unless_another_split_has_class_0
     assert bool(said) == told and len(labels) == 3
     assert not told or (f"a.npz: 'y_train' has labels from 1 to {labels.max()} and no 0" in said[0]
                         and "subtract 1 from all labels" in said[0])
+
+
+def test_two_splits_that_begin_at_1_are_each_read_once(tmp_path, monkeypatch):
+    np.savez(tmp_path / "a.npz", y_train=[1, 2], y_test=[1])
+    found, read = archive.find_array, []
+    monkeypatch.setattr(archive, "find_array", lambda path, key: read.append(key) or found(path, key))
+    read_archive_labels(tmp_path / "a.npz", "y_train", say=lambda line: None)
+    assert read == ["y_train", "y_test"]
