@@ -89,7 +89,7 @@ def test_labels_that_begin_at_1_are_pointed_out_unless_another_split_has_class_0
 
 def test_two_splits_that_begin_at_1_are_each_read_once(tmp_path, monkeypatch):
     np.savez(tmp_path / "a.npz", y_train=[1, 2], y_test=[1])
-    found, read = archive.find_array, []
-    monkeypatch.setattr(archive, "find_array", lambda path, key: read.append(key) or found(path, key))
+    blocks, read = archive.read_blocks, []
+    monkeypatch.setattr(archive, "read_blocks", lambda path, key: read.append(key) or blocks(path, key))
     read_archive_labels(tmp_path / "a.npz", "y_train", say=lambda line: None)
     assert read == ["y_train", "y_test"]
