@@ -46,8 +46,41 @@ def run_forked(arguments: Sequence[str], cwd: Path, env: Mapping[str, str],
         return subprocess.CompletedProcess(list(arguments), process.exitcode, stdout.read_text(), stderr.read_text())
 
 
-def _become(arguments: Sequence[str], cwd: Path, env: dict[str, str], stdout: Path, stderr: Path) -> None:
+class Started:
+    """A script in a forked process and a session of its own, which goes on: what tests need of a Popen."""
+
+    def __init__(self, arguments: Sequence[str], cwd: Path, env: Mapping[str, str]) -> None:
+        self._folder = tempfile.TemporaryDirectory()
+        stderr = Path(self._folder.name, "stderr")
+        stderr.touch()
+        self.stderr = stderr.open("rb")
+        self._process = CONTEXT.Process(target=_become, args=(arguments, cwd.resolve(), dict(env), Path(os.devnull),
+                                                              stderr, True))
+        self._process.start()
+        self.pid = self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.exitcode
+
+    def poll(self) -> int | None:
+        return self.returncode
+
+    def wait(self, timeout: float = 300) -> int:
+        self._process.join(timeout)
+        if self.returncode is None:
+            raise subprocess.TimeoutExpired("a forked script", timeout)
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+
+def _become(arguments: Sequence[str], cwd: Path, env: dict[str, str], stdout: Path, stderr: Path,
+            session: bool = False) -> None:
     """Take on all that a script can see of the process it runs in, and run it."""
+    if session:
+        os.setsid()
     for descriptor, path, flags in ((0, os.devnull, os.O_RDONLY), (1, stdout, os.O_WRONLY | os.O_CREAT),
                                     (2, stderr, os.O_WRONLY | os.O_CREAT)):
         os.dup2(os.open(path, flags), descriptor)

@@ -6,8 +6,6 @@ import os
 import pickle
 import re
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -15,6 +13,7 @@ import pytest
 import torch
 import yaml
 
+from tests.forked import Started
 from tests.scripts.small_archive import write_pair
 from tests.several import run_main
 from tests.trees import ROOT
@@ -170,9 +169,8 @@ def untouched(archives, tmp_path_factory):
 def test_killed_and_resumed_it_ends_in_the_same_weights(archives, untouched, run_script, tmp_path, workers):
     """SIGKILL in the middle of the second epoch."""
     words = flags(archives[0], "--num-epoch", "3")
-    command = [sys.executable, "main.py", *map(str, words), "--num-worker", workers, "--work-dir", str(tmp_path / "w")]
-    process = subprocess.Popen(command, cwd=TREE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                               start_new_session=True)
+    command = ["main.py", *map(str, words), "--num-worker", workers, "--work-dir", str(tmp_path / "w")]
+    process = Started(command, TREE, os.environ)
     log = tmp_path / "w" / "log.txt"
     while not (log.exists() and "Training epoch: 2" in log.read_text()):
         assert process.poll() is None

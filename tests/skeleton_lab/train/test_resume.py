@@ -17,6 +17,7 @@ import pytest
 import torch
 
 from skeleton_lab.train.signals import StopRequest
+from tests.forked import Started
 from tests.skeleton_lab.train.conftest import SHORT, TOY, assert_same_weights, run_here
 
 SLOW = ("--train-feeder-args", "clips=24,delay_s=0.02")  # an epoch of half a second and more
@@ -30,13 +31,12 @@ def untouched(tmp_path_factory):
     return folder
 
 
-def start(work_dir: Path, *flags: str) -> subprocess.Popen:
-    command = [sys.executable, str(TOY / "main.py"), "--work-dir", str(work_dir), *SHORT, *SLOW, *flags]
-    return subprocess.Popen(command, cwd=TOY, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                            env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True)
+def start(work_dir: Path, *flags: str) -> Started:
+    command = [str(TOY / "main.py"), "--work-dir", str(work_dir), *SHORT, *SLOW, *flags]
+    return Started(command, TOY, {**os.environ, "OMP_NUM_THREADS": "1"})
 
 
-def wait_for(work_dir: Path, line: str, process: subprocess.Popen) -> None:
+def wait_for(work_dir: Path, line: str, process: Started | subprocess.Popen) -> None:
     """Wait until the log has `line`."""
     log = work_dir / "log.txt"
     while not (log.exists() and line in log.read_text()):
@@ -199,7 +199,9 @@ def test_stopped_while_the_best_weights_are_tested_again(untouched, tmp_path):
 
 
 def test_loader_processes_that_hang_do_not_hold_up_the_end(tmp_path):
-    process = start(tmp_path, "--num-worker", "2")
+    command = [sys.executable, "main.py", "--work-dir", tmp_path, *SHORT, *SLOW, "--num-worker", "2"]
+    process = subprocess.Popen(command, cwd=TOY, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                               env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True)
     wait_for(tmp_path, "Training epoch: 2", process)
     children = children_of(process.pid)
     assert len(children) >= 2
