@@ -5,7 +5,7 @@ from __future__ import annotations
 from skeleton_lab.train.checkpoint import load_state
 from skeleton_lab.train.config import Config
 from skeleton_lab.train.setup import Setup
-from skeleton_lab.train.state import damage
+from skeleton_lab.train.state import damage, has_other_settings
 from skeleton_lab.train.workdir import STATE, read_record
 
 
@@ -16,13 +16,15 @@ def is_complete(config: Config, epochs: int, best_epoch: int) -> bool:
 
 
 def say_if_finished(setup: Setup) -> bool:
-    """Whether the run to resume was finished already; if so, say it and leave everything as it is."""
+    """Whether the run to resume was finished already, with these settings; if so, say it and leave all as it is."""
     path = setup.work_dir.path
     recorded = read_record(path).get("train")
     if not isinstance(recorded, dict) or not recorded.get("finished"):
         return False
     state = load_state(setup.work_dir, damage)
     if state is None or not is_complete(setup.config, state["progress"]["epoch"], state["best"]["epoch"]):
+        return False
+    if has_other_settings(state, setup):  # which resuming refuses by name
         return False
     print(f"{path}: finished already, after {state['progress']['epoch']} epochs; nothing to do. A larger --num-epoch "
           "goes on from here.")

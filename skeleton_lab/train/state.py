@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -77,13 +78,30 @@ def _settings(setup: Setup) -> dict[str, Any]:
             if not (flag.free or flag.transient)}
 
 
-def _refuse_other_settings(state: dict[str, Any], setup: Setup, basis: Basis) -> None:
+def _changed(state: dict[str, Any], setup: Setup,
+             compared: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, tuple[Any, Any]]:
+    """Return the settings that differ in what `compared` leaves of them: key -> (before, now)."""
     defaults = {flag.key: flag.default for flag in COMMON_FLAGS}  # of settings younger than the state
     now = _settings(setup)
-    settings = {key: state["settings"].get(key, defaults.get(key)) for key in now}
-    if before := state.get("fingerprint"):
-        now, settings = (basis.without_paths(some, before) for some in (now, settings))
-    changed = {key: (settings[key], value) for key, value in now.items() if settings[key] != value}
+    before = compared({key: state["settings"].get(key, defaults.get(key)) for key in now})
+    return {key: (before[key], value) for key, value in compared(now).items() if before[key] != value}
+
+
+def has_other_settings(state: dict[str, Any], setup: Setup) -> bool:
+    """Whether a setting differs that `--resume` refuses to change; where the data lay is not looked at."""
+    paths = state.get("fingerprint", {}).get("paths", {})
+
+    def without_paths(settings: dict[str, Any]) -> dict[str, Any]:
+        stripped = {key: {name: value for name, value in settings[key].items() if name not in names}
+                    for key, names in paths.items() if isinstance(settings.get(key), dict)}
+        return {**settings, **stripped, "descriptors": bool(settings.get("descriptors"))}
+
+    return bool(_changed(state, setup, without_paths))
+
+
+def _refuse_other_settings(state: dict[str, Any], setup: Setup, basis: Basis) -> None:
+    before = state.get("fingerprint")
+    changed = _changed(state, setup, lambda some: basis.without_paths(some, before) if before else some)
     if changed:
         listed = "; ".join(f"{key}: {old} before, {new} now" for key, (old, new) in changed.items())
         raise UserError(f"{setup.work_dir.path}: cannot resume with other settings ({listed}); leave them as they "

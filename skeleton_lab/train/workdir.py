@@ -97,12 +97,12 @@ class WorkDir:
                             "folder over (chown), or choose another --work-dir") from None
 
     def refuse_strange(self, weights_patterns: Sequence[str], log_directory: str) -> None:
-        """Raise a UserError where a folder stands for a file of a training, or the other way round."""
+        """Raise a UserError where a folder, a pipe or a device stands for a training's file, or a file for its folder."""
         for pattern in (*self._OWN_FILES, *weights_patterns):
             for path in self.path.glob(pattern):
-                if path.is_dir():
-                    raise UserError(f"{path}: a folder, where a training writes a file of that name; move it away, or "
-                                    "choose another --work-dir")
+                if path.exists() and not path.is_file():
+                    raise UserError(f"{path}: {'a folder' if path.is_dir() else 'no file of data'}, where a training "
+                                    "writes a file of that name; move it away, or choose another --work-dir")
         logs = self.path / log_directory
         if logs.exists() and not logs.is_dir():
             raise UserError(f"{logs}: a file, where a training writes a folder of that name; move it away, or choose "

@@ -137,7 +137,7 @@ def test_a_state_that_does_not_fit_is_one_line(untouched, tmp_path):
     path.unlink()
     os.mkfifo(path)
     done = run_here(tmp_path / "work", *SLOW, "--resume")
-    assert done.returncode == 0 and "training_state.pt: is no file" in done.stdout
+    assert done.returncode == 2 and "training_state.pt: no file of data, where a training writes" in done.stderr
 
 
 def test_no_readable_state_is_an_error(tmp_path):
