@@ -97,7 +97,7 @@ class WorkDir:
                             "folder over (chown), or choose another --work-dir") from None
 
     def refuse_strange(self, weights_patterns: Sequence[str], log_directory: str) -> None:
-        """Raise a UserError where a folder, a pipe or a device stands for a training's file, or a file for its folder."""
+        """Raise a UserError where a folder, a pipe or a device stands for a training's file, or a file for a folder."""
         for pattern in (*self._OWN_FILES, *weights_patterns):
             for path in self.path.glob(pattern):
                 if path.exists() and not path.is_file():
