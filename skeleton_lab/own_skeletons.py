@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from skeleton_lab.errors import UserError, suggest
 from skeleton_lab.skeletons import COCO_17, HAND_21, NTU_25, OPENPOSE_18, Skeleton
 
 # UTD-MHAD (Chen et al., ICIP 2015): Microsoft Kinect v1, the order of the rows of `d_skel`.
@@ -52,3 +53,11 @@ PYSKL_LAYOUTS = {
     "openpose": replace(OPENPOSE_18, root=1, edges=((0, 1), *OPENPOSE_18.edges[1:])),
     "handmp": HAND_21,
 }
+
+
+def pyskl_skeleton(layout: str) -> Skeleton:
+    """Return the skeleton of a layout of PYSKL's; UserError, with the nearest one, if there is none."""
+    if layout not in PYSKL_LAYOUTS:
+        raise UserError(f"graph_args: layout '{layout}' does not exist{suggest(layout, PYSKL_LAYOUTS)}; choose "
+                        f"{', '.join(PYSKL_LAYOUTS)}")
+    return PYSKL_LAYOUTS[layout]

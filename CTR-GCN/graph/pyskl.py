@@ -8,17 +8,12 @@ from __future__ import annotations
 import numpy as np
 
 from graph.tools import SpatialGraph
-from skeleton_lab.errors import UserError, suggest
-from skeleton_lab.own_skeletons import PYSKL_LAYOUTS
+from skeleton_lab.own_skeletons import pyskl_skeleton
 
 
 class Graph(SpatialGraph):
     """`graph.pyskl.Graph(layout='coco')`: nturgb+d (25 joints), coco (17), openpose (18) or handmp (21)."""
 
     def __init__(self, layout: str = "nturgb+d") -> None:
-        if layout not in PYSKL_LAYOUTS:
-            raise UserError(f"graph_args: layout '{layout}' does not exist{suggest(layout, PYSKL_LAYOUTS)}; choose "
-                            f"{', '.join(PYSKL_LAYOUTS)}")
-        self.skeleton = PYSKL_LAYOUTS[layout]
-        super().__init__(self.skeleton)
+        super().__init__(pyskl_skeleton(layout))
         self.A = np.ascontiguousarray(self.A.transpose(0, 2, 1))
