@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from skeleton_lab.train.checkpoint import load_state
 from skeleton_lab.train.config import Config
+from skeleton_lab.train.finite import Finite
 from skeleton_lab.train.setup import Setup
 from skeleton_lab.train.state import damage, has_other_settings
 from skeleton_lab.train.workdir import STATE, read_record
@@ -21,7 +22,8 @@ def say_if_finished(setup: Setup) -> bool:
     recorded = read_record(path).get("train")
     if not isinstance(recorded, dict) or not recorded.get("finished"):
         return False
-    state = load_state(setup.work_dir, damage)
+    finite = Finite.of(setup.model)
+    state = load_state(setup.work_dir, lambda state: damage(state) or finite.refuse_state(state))
     if state is None or not is_complete(setup.config, state["progress"]["epoch"], state["best"]["epoch"]):
         return False
     if has_other_settings(state, setup):  # which resuming refuses by name

@@ -85,7 +85,8 @@ def test_the_flag_reaches_the_feeders(tree, files, flag, of_training, of_test):
     config = read_config(main, ["--config", str(ROOT / "MS-G3D/config/nturgbd-cross-subject/train_joint.yaml"),
                                 "--train-feeder-args", arguments, "--test-feeder-args", arguments, "--batch-size", "4",
                                 "--forward-batch-size", "4", "--num-worker", "0", *flag])
-    setup = SimpleNamespace(config=config, device=torch.device("cpu"), world=None, vectors=None)
+    setup = SimpleNamespace(config=config, device=torch.device("cpu"), world=None, vectors=None,
+                            work_dir=SimpleNamespace(log=lambda line: None))
     for training, expected in ((True, of_training), (False, of_test)):
         observation = open_part(setup, training).feeder.observation
         assert (observation.least, observation.most) == expected

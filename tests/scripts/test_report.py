@@ -143,7 +143,8 @@ def test_other_clips_of_as_many_classes_are_told_and_so_are_other_files(two_runs
 
 @pytest.mark.parametrize(("words", "complaint"), [
     (("first",), "two work directories or more"), (("first", "first"), "given twice"),
-    (("first", "absent"), "no such folder"), (("first", "second", "--class-names", "none.txt"), "none.txt")])
+    (("first", "absent"), "absent: no such file or folder"),
+    (("first", "second", "--class-names", "none.txt"), "none.txt")])
 def test_what_cannot_be_compared_is_one_line(two_runs, run_script, words, complaint):
     done = run_script(ROOT / "compare_runs.py", *words, cwd=two_runs)
     assert done.returncode == 2 and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1

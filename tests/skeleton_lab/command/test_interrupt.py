@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 
@@ -32,7 +33,8 @@ run_command(main, options)
 
 
 def press(moment: str, handling: str = "default") -> tuple[int, str, str]:
-    done = subprocess.run([sys.executable, "-c", SCRIPT, moment, handling], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", SCRIPT, moment, handling], capture_output=True, text=True,
+                          preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # a shell's job ignores it
     return done.returncode, done.stdout, done.stderr
 
 

@@ -145,7 +145,7 @@ def test_model_size_counts_the_fusion(vectors, tmp_path):
     (("--descriptors", "{}", "--fusion", "late", "--model", "toy_model.Model"), "has no features"),
     (("--descriptors", "{}", "--fusion", "late", "--test-feeder-args", "clips=26"),
      "has no descriptor of 2 of the 26 samples of test_feeder_args (clip_24, clip_25)"),
-    (("--descriptors", "{}", "--fusion", "middle"), "invalid choice"),
+    (("--descriptors", "{}", "--fusion", "middle"), "'middle' is none of late, concat, gate"),
 ])
 def test_refuses_in_one_line(vectors, tmp_path, words, part):
     done = run_here(tmp_path, *MODEL, *(word.format(vectors) for word in words))

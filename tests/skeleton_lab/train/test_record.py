@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from skeleton_lab.errors import UserError
 from skeleton_lab.metrics import top_k_accuracy
 from skeleton_lab.pickles import load_plain_pickle
 from tests.skeleton_lab.train.conftest import run_here
@@ -62,8 +63,11 @@ def test_a_training_ends_with_its_report(trained):
     assert "toy_model.Model" in page and "Confusion matrix" in page and "warning" not in output
 
 
-def test_a_report_that_cannot_be_written_is_one_line_and_no_failure(tmp_path):
-    (tmp_path / "work" / "report.html").mkdir(parents=True)
+def test_a_report_that_cannot_be_written_is_one_line_and_no_failure(tmp_path, monkeypatch):
+    def refuse(*args):
+        raise UserError("report.html: cannot write it (No space left on device)")
+
+    monkeypatch.setattr("skeleton_lab.report.run_report.write_report", refuse)
     done = run_here(tmp_path / "work", "--num-epoch", "1")
     assert done.returncode == 0, done.stderr
     warnings = [line for line in done.stdout.splitlines() if line.startswith("warning: ")]
