@@ -97,10 +97,10 @@ class WorkDir:
                             "folder over (chown), or choose another --work-dir") from None
 
     def refuse_strange(self, weights_patterns: Sequence[str], log_directory: str) -> None:
-        """Raise a UserError where a folder, a pipe or a device stands for a training's file, or a file for a folder."""
+        """Raise a UserError where a folder or a pipe stands for a training's file, or a file for a folder."""
         for pattern in (*self._OWN_FILES, *weights_patterns):
             for path in self.path.glob(pattern):
-                if path.exists() and not path.is_file():
+                if path.is_dir() or path.is_fifo() or path.is_socket():  # a device takes what is written
                     raise UserError(f"{path}: {'a folder' if path.is_dir() else 'no file of data'}, where a training "
                                     "writes a file of that name; move it away, or choose another --work-dir")
         logs = self.path / log_directory
