@@ -6,7 +6,7 @@ from skeleton_lab.train.checkpoint import load_state
 from skeleton_lab.train.config import Config
 from skeleton_lab.train.finite import Finite
 from skeleton_lab.train.setup import Setup
-from skeleton_lab.train.state import damage, has_other_settings
+from skeleton_lab.train.state import has_other_settings, unusable
 from skeleton_lab.train.workdir import STATE, read_record
 
 
@@ -23,7 +23,7 @@ def say_if_finished(setup: Setup) -> bool:
     if not isinstance(recorded, dict) or not recorded.get("finished"):
         return False
     finite = Finite.of(setup.model)
-    state = load_state(setup.work_dir, lambda state: damage(state) or finite.refuse_state(state))
+    state = load_state(setup.work_dir, lambda state: unusable(state, finite))
     if state is None or not is_complete(setup.config, state["progress"]["epoch"], state["best"]["epoch"]):
         return False
     if has_other_settings(state, setup):  # which resuming refuses by name

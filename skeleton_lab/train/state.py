@@ -13,6 +13,7 @@ import torch
 from skeleton_lab.errors import UserError
 from skeleton_lab.train.batches import generator_states, restore_generators
 from skeleton_lab.train.fingerprint import Basis
+from skeleton_lab.train.finite import Finite
 from skeleton_lab.train.loop import TrainingPasses
 from skeleton_lab.train.settings import COMMON_FLAGS
 from skeleton_lab.train.setup import Setup
@@ -70,6 +71,11 @@ def damage(state: dict[str, Any]) -> str:
     if not all(isinstance(count, int) and count >= 0 for count in counts):
         return "its 'progress' is damaged"
     return "" if isinstance(state.get("fingerprint", {}), dict) else "its 'fingerprint' is damaged"
+
+
+def unusable(state: dict[str, Any], finite: Finite) -> str:
+    """Return "", or why a training cannot go on from a state that was read from a file."""
+    return damage(state) or finite.refuse_state(state)
 
 
 def _settings(setup: Setup) -> dict[str, Any]:

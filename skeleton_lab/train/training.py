@@ -29,7 +29,7 @@ from skeleton_lab.train.record import Record, write_run_report
 from skeleton_lab.train.scalars import Scalars
 from skeleton_lab.train.setup import Setup, copy_sources, open_part, open_training
 from skeleton_lab.train.signals import StopRequest
-from skeleton_lab.train.state import captured, damage, restore
+from skeleton_lab.train.state import captured, restore, unusable
 from skeleton_lab.train.testing import Outputs, compute_for, evaluate_part, progress_of, validate_part
 from skeleton_lab.train.two_files import (
     checkpoint_source,
@@ -118,7 +118,7 @@ class Training:
         self.record.changed(self.basis.changes)
 
     def _refuse(self, state: dict[str, Any]) -> str:
-        return damage(state) or self.finite.refuse_state(state)
+        return unusable(state, self.finite)
 
     def _records(self) -> bool:
         compiled = self.config.compile and not is_written_by_hand(self.setup.model)

@@ -63,9 +63,7 @@ def _read(path, reader) -> bool:
         refused_in_one_line(error, str(path))
         return False
     finally:
-        WATCH.on = False
-        done = [event for event in WATCH.seen if not event.startswith("open") or path.name not in event]
-        assert not done, done
+        WATCH.stop(path)
 
 
 def _annotations(path) -> None:

@@ -25,6 +25,12 @@ class Watch:
         self.seen.clear()
         self.on = True
 
+    def stop(self, path: Path) -> None:
+        """Watch no longer; AssertionError if anything was done but to open the file at `path`."""
+        self.on = False
+        done = [event for event in self.seen if not event.startswith("open") or path.name not in event]
+        assert not done, done
+
     def _note(self, event: str, args: tuple[Any, ...]) -> None:
         if self.on and event.startswith(self._forbidden):
             self.seen.append(f"{event}{args!r:.100}")
