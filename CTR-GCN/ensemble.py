@@ -13,14 +13,7 @@ from pathlib import Path
 TREE = Path(__file__).resolve().parent
 sys.path[:0] = [str(TREE), str(TREE.parent)]
 
-from skeleton_lab.command.options import read_early
-from skeleton_lab.errors import run_command
-from skeleton_lab.streams.options import read_options
+from skeleton_lab.entry.ensemble import run_ensemble
 
 if __name__ == "__main__":
-    OPTIONS = read_early(read_options)  # before the libraries load, which takes seconds
-
-from skeleton_lab.streams.command import main
-
-if __name__ == "__main__":
-    run_command(main, OPTIONS)
+    run_ensemble()

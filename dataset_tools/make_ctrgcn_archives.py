@@ -33,20 +33,18 @@ def read_options() -> argparse.Namespace:
 if __name__ == "__main__":
     OPTIONS = read_early(read_options)  # before the libraries load, which takes seconds
 
-from skeleton_lab.data.formats.ntu import NTU60, NTU120
-from skeleton_lab.data.prepare.ctrgcn_commands import ALL_STEPS, run
+from skeleton_lab.data.prepare.ctrgcn_commands import BENCHMARKS, STEPS, run
 
-BENCHMARKS = {"ntu60": (NTU60, "ntu"), "ntu120": (NTU120, "ntu120")}
+FOLDERS = {"ntu60": "ntu", "ntu120": "ntu120"}
 
 
 def main(options: argparse.Namespace) -> None:
-    benchmark, folder = BENCHMARKS[options.benchmark]
-    home = ROOT / "CTR-GCN" / "data" / folder
+    home = ROOT / "CTR-GCN" / "data" / FOLDERS[options.benchmark]
     if options.out_folder is None:
         if not Path.cwd().is_relative_to(ROOT):  # nothing is written far from where the command was typed
             raise UserError(f"no --output: give the folder to write to (the models look in {home})")
         options.out_folder = home
-    run(options, benchmark, home, ALL_STEPS)
+    run(options, BENCHMARKS[options.benchmark], home, tuple(STEPS.values()))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from skeleton_lab.data.formats.ntu import Benchmark
+from skeleton_lab.data.formats.ntu import NTU60, NTU120, Benchmark
 from skeleton_lab.data.prepare.ctrgcn_archives import refuse_others_archives, write_archives
 from skeleton_lab.data.prepare.ctrgcn_pipeline import DENOISED, RAW, Preparation, collect, denoise
 from skeleton_lab.data.prepare.preparation import find_missing_list, find_skeletons
@@ -43,7 +43,8 @@ def archive_step(plan: Preparation, crew: Crew) -> None:
                       "its protocol")
 
 
-ALL_STEPS = (collect_step, denoise_step, archive_step)
+BENCHMARKS = {"ntu60": NTU60, "ntu120": NTU120}
+STEPS: dict[str, Step] = {"collect": collect_step, "denoise": denoise_step, "archive": archive_step}
 
 
 def run(options: argparse.Namespace, benchmark: Benchmark, here: Path, steps: tuple[Step, ...]) -> None:
