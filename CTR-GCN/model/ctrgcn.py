@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from model import reference
 from model.aggregation import AggregationWeights, RefinedAggregation
 from skeleton_lab.nn.blocks import NUM_SUBSETS
-from skeleton_lab.nn.layers import MultiScaleTemporalConv, conv_norm
+from skeleton_lab.nn.layers import MultiScaleTemporalConv, conv_norm, init_temporal
 from skeleton_lab.nn.norm import Moments, NormActivation, folded, update_running
 from skeleton_lab.nn.precision import working_dtype
 
@@ -62,7 +62,7 @@ class TemporalUnit(MultiScaleTemporalConv):
 
     def __init__(self, channels: int, stride: int) -> None:
         super().__init__(channels, channels, **reference.TEMPORAL_BRANCHES, stride=stride, time_axis=TIME_AXIS)
-        reference.init_temporal(self)
+        init_temporal(self)
 
 
 class Model(reference.Model):

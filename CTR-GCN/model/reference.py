@@ -17,11 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from skeleton_lab.nn.blocks import NUM_SUBSETS, Block, BlockStack, ClipShape, block_plan, graph_adjacency, shortcut
-from skeleton_lab.nn.layers import init_batch_norm, init_he_fan_out
+from skeleton_lab.nn.layers import init_batch_norm, init_he_fan_out, init_temporal
 from skeleton_lab.nn.reference import MultiScaleTemporalConv
 
 TEMPORAL_BRANCHES: dict[str, Any] = {"kernel_size": 5, "dilations": (1, 2), "residual": False, "activation": True}
-TEMPORAL_NORM_STD = 0.02
 RAW_CHANNELS = (3, 9)  # inputs this narrow are coordinates: they get a fixed number of relation channels
 MOST_RAW_CHANNELS = 16  # PYSKL's rule in place of the paper's code
 RELATION_CHANNELS_OF_RAW = 8
@@ -104,16 +103,6 @@ class TemporalUnit(MultiScaleTemporalConv):
     def __init__(self, channels: int, stride: int) -> None:
         super().__init__(channels, channels, **TEMPORAL_BRANCHES, stride=stride)
         init_temporal(self)
-
-
-def init_temporal(unit: nn.Module) -> None:
-    """Set convolutions to He (fan-out), batch norms to about one, in place."""
-    for module in unit.modules():
-        if isinstance(module, nn.Conv2d):
-            init_he_fan_out(module)
-        elif isinstance(module, nn.BatchNorm2d):
-            nn.init.normal_(module.weight, 1.0, TEMPORAL_NORM_STD)
-            nn.init.zeros_(module.bias)
 
 
 class Model(BlockStack):

@@ -17,8 +17,10 @@ from skeleton_lab.nn.pointwise import PointwiseNorm, pointwise, strided_frames
 from skeleton_lab.nn.precision import working_dtype
 from skeleton_lab.nn.temporal import BranchPlan, TemporalBranches, folded_branches
 
+TEMPORAL_NORM_STD = 0.02
 
-def init_he_fan_out(conv: nn.Conv2d) -> None:
+
+def init_he_fan_out(conv: nn.Conv1d | nn.Conv2d) -> None:
     """Draw weights from N(0, 2 / (out_channels * kernel area)) and set the bias to zero, in place."""
     nn.init.kaiming_normal_(conv.weight, mode="fan_out")
     if conv.bias is not None:
@@ -29,6 +31,16 @@ def init_batch_norm(norm: nn.BatchNorm2d, scale: float = 1.0) -> None:
     """Set the weight to `scale` and the bias to zero, in place."""
     nn.init.constant_(norm.weight, scale)
     nn.init.zeros_(norm.bias)
+
+
+def init_temporal(unit: nn.Module) -> None:
+    """Set convolutions to He (fan-out), batch norms to about one, in place, as CTR-GCN's temporal units have them."""
+    for module in unit.modules():
+        if isinstance(module, nn.Conv2d):
+            init_he_fan_out(module)
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.weight, 1.0, TEMPORAL_NORM_STD)
+            nn.init.zeros_(module.bias)
 
 
 def bodies_to_batch(clips: Tensor, data_bn: nn.BatchNorm1d, same_moments: bool = False) -> Tensor:
@@ -105,13 +117,14 @@ class MultiScaleTemporalConv(reference.MultiScaleTemporalConv):
     residual_unit = PointwiseConvNorm
 
     def __init__(self, in_channels: int, out_channels: int, *, kernel_size: int, dilations: Sequence[int],
-                 stride: int = 1, residual: bool, activation: bool, time_axis: int = 2, uneven: bool = False) -> None:
+                 stride: int = 1, residual: bool, activation: bool, time_axis: int = 2, uneven: bool = False,
+                 repeat_ends: bool = False) -> None:
         super().__init__(in_channels, out_channels, kernel_size=kernel_size, dilations=dilations, stride=stride,
-                         residual=residual, activation=activation, uneven=uneven)
+                         residual=residual, activation=activation, uneven=uneven, repeat_ends=repeat_ends)
         if isinstance(self.residual, PointwiseConvNorm):
             self.residual.time_axis = time_axis
         eps = self._parts()[0][1].eps
-        self.plan = BranchPlan(kernel_size, tuple(dilations), stride, time_axis, activation, eps)
+        self.plan = BranchPlan(kernel_size, tuple(dilations), stride, time_axis, activation, eps, repeat_ends)
 
     def standard_forward(self, x: Tensor, shortcut: Tensor | None = None) -> Tensor:
         """The same by standard operators, which exporters follow."""

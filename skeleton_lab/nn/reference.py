@@ -20,13 +20,17 @@ POOL_FRAMES = 3
 
 
 class TemporalConv(nn.Module):
-    """Convolution over time, kernel (k, 1), and batch norm: (B, C_in, T, V) -> (B, C_out, ceil(T / stride), V)."""
+    """Convolution over time, kernel (k, 1), and batch norm: (B, C_in, T, V) -> (B, C_out, ceil(T / stride), V).
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1,
-                 dilation: int = 1) -> None:
+    Beyond the ends are zeros or, with `repeat_ends`, the first and the last frame again.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, dilation: int = 1,
+                 repeat_ends: bool = False) -> None:
         super().__init__()
         padding = dilation * (kernel_size - 1) // 2
-        self.conv = nn.Conv2d(in_channels, out_channels, (kernel_size, 1), (stride, 1), (padding, 0), (dilation, 1))
+        self.conv = nn.Conv2d(in_channels, out_channels, (kernel_size, 1), (stride, 1), (padding, 0), (dilation, 1),
+                              padding_mode="replicate" if repeat_ends else "zeros")
         self.bn = nn.BatchNorm2d(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -51,6 +55,7 @@ class MultiScaleTemporalConv(nn.Module):
         residual: add the input, through a strided 1x1 convolution and batch norm where its shape differs.
         activation: end with a ReLU.
         uneven: where C_out does not divide, the first branch has what the others leave; else that is refused.
+        repeat_ends: convolutions see the first and the last frame again beyond them, in place of zeros (Hyper-GCN).
 
     Raises:
         UserError: the channels do not divide.
@@ -59,14 +64,15 @@ class MultiScaleTemporalConv(nn.Module):
     residual_unit: ClassVar[type[PointwiseConvNorm]] = PointwiseConvNorm
 
     def __init__(self, in_channels: int, out_channels: int, *, kernel_size: int, dilations: Sequence[int],
-                 stride: int = 1, residual: bool, activation: bool, uneven: bool = False) -> None:
+                 stride: int = 1, residual: bool, activation: bool, uneven: bool = False,
+                 repeat_ends: bool = False) -> None:
         super().__init__()
         num_branches = len(dilations) + 2
         width, left = divmod(out_channels, num_branches)
         if not width or (left and not uneven):
             raise UserError(f"{out_channels} channels do not divide into {num_branches} temporal branches")
         widths = [width + left, *[width] * (len(dilations) - 1)]
-        branches = [_branch(in_channels, own, TemporalConv(own, own, kernel_size, stride, dilation))
+        branches = [_branch(in_channels, own, TemporalConv(own, own, kernel_size, stride, dilation, repeat_ends))
                     for own, dilation in zip(widths, dilations, strict=True)]
         pool = nn.MaxPool2d((POOL_FRAMES, 1), (stride, 1), (POOL_FRAMES // 2, 0))
         branches.append(_branch(in_channels, width, pool, nn.BatchNorm2d(width)))

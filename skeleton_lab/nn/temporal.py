@@ -35,7 +35,11 @@ class Geometry(TypedDict):
 
 @dataclass(frozen=True)
 class BranchPlan:
-    """What the branches have in common. activation: a ReLU at the end; eps: of every batch norm."""
+    """What the branches have in common.
+
+    activation: a ReLU at the end; eps: of every batch norm; repeat_ends: convolutions see the first and the last frame
+    again beyond them, in place of zeros.
+    """
 
     kernel_size: int
     dilations: tuple[int, ...]
@@ -43,11 +47,35 @@ class BranchPlan:
     time_axis: int
     activation: bool
     eps: float
+    repeat_ends: bool = False
 
     def convolution(self, dilation: int) -> Geometry:
-        """Return the geometry of one temporal convolution as `conv2d` takes it."""
+        """Return the geometry of one temporal convolution of `extended` frames as `conv2d` takes it."""
         return {"stride": self._along_time(self.stride, 1), "dilation": self._along_time(dilation, 1),
-                "padding": self._along_time(dilation * (self.kernel_size - 1) // 2, 0)}
+                "padding": self._along_time(0 if self.repeat_ends else self._beyond(dilation), 0)}
+
+    def extended(self, x: Tensor, dilation: int) -> Tensor:
+        """Return x with the frames that a convolution sees beyond its ends, x itself where these are zeros."""
+        if not self.repeat_ends:
+            return x
+        frames, beyond = x.shape[self.time_axis], self._beyond(dilation)
+        first, last = x.narrow(self.time_axis, 0, 1), x.narrow(self.time_axis, frames - 1, 1)
+        shape = [-1, -1, *self._along_time(beyond, -1)]
+        return torch.cat([first.expand(shape), x, last.expand(shape)], dim=self.time_axis)
+
+    def extended_backward(self, grad: Tensor, dilation: int) -> Tensor:
+        """Return the gradient of x, given that of `extended`, which may be written over."""
+        if not self.repeat_ends:
+            return grad
+        beyond = self._beyond(dilation)
+        before, inner, after = grad.split([beyond, grad.shape[self.time_axis] - 2 * beyond, beyond], self.time_axis)
+        inner.narrow(self.time_axis, 0, 1).add_(before.sum(self.time_axis, keepdim=True))
+        inner.narrow(self.time_axis, inner.shape[self.time_axis] - 1, 1).add_(after.sum(self.time_axis, keepdim=True))
+        return inner
+
+    def _beyond(self, dilation: int) -> int:
+        """Return how many frames a convolution sees beyond each end."""
+        return dilation * (self.kernel_size - 1) // 2
 
     def kernel(self, weight: Tensor) -> Tensor:
         """Return a (k, 1) convolution's weight as this layout's convolution takes it."""
@@ -153,7 +181,7 @@ def _convolve(active: Tensor, plan: BranchPlan, kernels: Sequence[Tensor], merge
     widths = _widths(active, kernels)
     parts, slots = active.split(widths, dim=1), merged[:, :active.shape[1]].split(widths, dim=1)
     for slot, part, kernel, dilation in zip(slots, parts, kernels, plan.dilations, strict=False):
-        slot.copy_(F.conv2d(part, plan.kernel(kernel), **plan.convolution(dilation)))
+        slot.copy_(F.conv2d(plan.extended(part, dilation), plan.kernel(kernel), **plan.convolution(dilation)))
     slots[len(kernels)].copy_(max_pool_frames(parts[-1], plan))
 
 
@@ -168,9 +196,9 @@ def _convolve_backward(grad: Tensor, active: Tensor, plan: BranchPlan,
     for branch, (kernel, dilation) in enumerate(zip(kernels, plan.dilations, strict=True)):
         geometry = plan.convolution(dilation)
         grad_part, grad_kernel, _ = torch.ops.aten.convolution_backward(
-            slots[branch], parts[branch], plan.kernel(kernel), None, geometry["stride"], geometry["padding"],
-            geometry["dilation"], False, (0, 0), 1, (True, True, False))
-        grad_parts[branch].copy_(grad_part)
+            slots[branch], plan.extended(parts[branch], dilation), plan.kernel(kernel), None, geometry["stride"],
+            geometry["padding"], geometry["dilation"], False, (0, 0), 1, (True, True, False))
+        grad_parts[branch].copy_(plan.extended_backward(grad_part, dilation))
         grad_kernels.append(grad_kernel.reshape(kernel.shape))  # of the kernel's strides, as DDP wants them
     pool = len(kernels)
     grad_parts[pool].copy_(_max_pool_backward(slots[pool], parts[pool], plan))
@@ -210,7 +238,7 @@ def folded_branches(x: Tensor, plan: BranchPlan, first: tuple[Tensor, Tensor], s
     column = (-1, 1, 1)
     active = pointwise(head, x).add_(bias[:-width].view(column)).relu_()
     parts = active.split(_widths(active, [kernel for kernel, _ in seconds]), dim=1)
-    branches = [F.conv2d(part, plan.kernel(kernel), shift, **plan.convolution(dilation))
+    branches = [F.conv2d(plan.extended(part, dilation), plan.kernel(kernel), shift, **plan.convolution(dilation))
                 for part, (kernel, shift), dilation in zip(parts, seconds, plan.dilations, strict=False)]
     scale, shift = (vector.view(column) for vector in pool_norm)
     branches.append(max_pool_frames(parts[-1], plan).mul_(scale).add_(shift))

@@ -15,6 +15,7 @@ MSG3D_OPTIONS = {"kernel_size": 3, "dilations": (1, 2, 3, 4), "residual": True, 
 CASES = [
     (12, 12, 1, CTRGCN_OPTIONS), (8, 16, 2, CTRGCN_OPTIONS),
     (12, 12, 1, MSG3D_OPTIONS), (6, 12, 2, MSG3D_OPTIONS), (12, 12, 2, {**MSG3D_OPTIONS, "activation": False}),
+    (8, 16, 1, {**CTRGCN_OPTIONS, "repeat_ends": True}), (8, 16, 2, {**CTRGCN_OPTIONS, "repeat_ends": True}),
     (16, 16, 1, {**MSG3D_OPTIONS, "uneven": True}), (5, 17, 2, {**MSG3D_OPTIONS, "residual": False, "uneven": True}),
 ]
 
