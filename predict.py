@@ -39,6 +39,7 @@ def read_options() -> argparse.Namespace:
                         "hand-gestures, synthetic, or a text file with one name a line (default: as the run recorded)")
     parser.add_argument("--json", action="store_true", help="print JSON, logits included, instead of text")
     parser.add_argument("--gif", type=Path, metavar="FILE", help="draw the one recording given, with its label")
+    parser.add_argument("--mp4", type=Path, metavar="FILE", help="the same as a film, every frame of it")
     parser.add_argument("--window-frames", type=positive, metavar="W", help="predict windows of a long recording, each "
                         "as if it were a recording of its own")
     parser.add_argument("--stride-frames", type=positive, metavar="S",
@@ -60,8 +61,10 @@ def read_options() -> argparse.Namespace:
         parser.error("argument --stride-frames: needs --window-frames")
     if options.window_frames:
         options.stride_frames = options.stride_frames or max(1, options.window_frames // 2)
-    if options.gif and options.gif.suffix != ".gif":
-        raise UserError(f"{options.gif}: give the picture a name that ends in .gif")
+    for kind in ("gif", "mp4"):
+        path = getattr(options, kind)
+        if path and path.suffix != f".{kind}":
+            raise UserError(f"{path}: give the picture a name that ends in .{kind}")
     return options
 
 
@@ -112,7 +115,6 @@ from skeleton_lab.predict.staging import StageOptions, stage_for
 from skeleton_lab.skeletons import Skeleton
 from skeleton_lab.train.trained import open_chosen, pick_device
 
-GIF_FRAMES = 60
 CLASS_NAMES = {**BY_DATA_SET, "synthetic": SYNTHETIC}
 
 
@@ -122,8 +124,10 @@ def main(options: argparse.Namespace) -> None:
     wanted = Wanted(options.split, options.index, read_skeleton(options.skeleton), trained.skeleton,
                     long=bool(options.window_frames))
     takes = [take for path in options.paths for file in files_of(path) for take in open_takes(file, wanted)]
-    if options.gif and len(takes) != 1:
-        raise UserError(f"--gif: draws one recording, and {len(takes)} are given; give one, or choose with --index")
+    pictures = [path for path in (options.gif, options.mp4) if path]
+    if pictures and len(takes) != 1:
+        raise UserError(f"--{pictures[0].suffix[1:]}: draws one recording, and {len(takes)} are given; give one, or "
+                        "choose with --index")
     predictor = Predictor(trained, stage, pick_device(options.device), options.batch_size)
     if options.window_frames:
         groups = [predictor.predict(cut(take, options.window_frames, options.stride_frames), empty_ok=True)
@@ -135,8 +139,8 @@ def main(options: argparse.Namespace) -> None:
     names = read_class_names(options.class_names, num_classes, CLASS_NAMES) if options.class_names \
         else filled(trained.class_names, num_classes)
     wording = results.Wording(names, min(options.top_k, num_classes), options.fps)
-    if options.gif:
-        draw(options.gif, takes[0], groups[0], wording)
+    for path in pictures:
+        draw(path, takes[0], groups[0], wording)
     if options.json:
         print(json.dumps(results.as_json(every, wording), indent=1))
     elif options.window_frames:
@@ -155,13 +159,13 @@ def read_skeleton(dotted: str | None) -> Skeleton | None:
 
 def draw(path: Path, take: Take, predictions: list[Prediction], wording: results.Wording) -> None:
     """Draw the whole recording; in windows the label changes as it goes on."""
-    from dataset_tools.view_skeleton import save_gif
+    from skeleton_lab.pictures.film import GIF_FRAMES, save_film
 
     clip = take.picture()
     clip = replace(clip, fps=wording.fps or clip.fps)
     texts = results.captions(predictions, len(clip.frames), results.Wording(wording.names, 1, wording.fps))
     with replacing(path) as temporary:
-        save_gif(clip, GIF_FRAMES, temporary, texts)
+        save_film(clip, GIF_FRAMES if path.suffix == ".gif" else None, temporary, texts)
     print(f"{path}: {len(clip.frames)} frames", file=sys.stderr)
 
 

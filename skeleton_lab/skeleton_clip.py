@@ -38,6 +38,11 @@ class SkeletonClip:
         """(T, M) bool: which bodies are there in which frames."""
         return (self.frames != 0).any(axis=(2, 3))
 
+    @property
+    def flat(self) -> bool:
+        """Whether its joints lie in a picture: x to the right, y up, and what else they have is no depth."""
+        return self.skeleton.flat or not self.frames[..., 2].any()
+
     def in_space(self) -> np.ndarray:
         """Return the frames (T, M, V, 3) in a picture's axes: to the right, away from the viewer, up."""
         x, y, z = np.moveaxis(self.frames, -1, 0)
@@ -45,15 +50,28 @@ class SkeletonClip:
             return np.stack([-x, -y, z], axis=-1)
         return np.stack([-x, z, y], axis=-1)  # the camera looks along +z, and +x is on its left
 
-    def on_screen(self) -> np.ndarray:
+    def on_screen(self, follow: bool = True) -> np.ndarray:
         """Return the frames (T, M, V, 2) as seen in parallel projection: to the right, up; in the clip's unit.
 
-        The viewer goes along with the people, so that somebody who walks stays in the middle; up stays up.
+        Args:
+            follow: the viewer goes along with the people, so that somebody who walks stays in the middle; up stays up.
         """
-        space, present = self.in_space(), self.present[:, :, None, None]
-        joints = np.maximum(present.sum(axis=(1, 2, 3)), 1) * space.shape[2]
-        ground = np.where(present, space, 0).sum(axis=(1, 2))[:, :2] / joints[:, None]  # (T, 2)
-        space[..., :2] -= ground[:, None, None]
+        if self.flat:
+            return self.frames[..., :2] - (self._ground(self.frames[..., :1]) if follow else 0)
+        space = self.in_space()
+        if follow:
+            space[..., :2] -= self._ground(space[..., :2])
+        return self.projected(space)
+
+    def _ground(self, places: np.ndarray) -> np.ndarray:
+        """Return where people stand in each frame, the mean of `places` (T, M, V, K), as (T, 1, 1, K)."""
+        present = self.present[:, :, None, None]
+        joints = np.maximum(present.sum(axis=(1, 2, 3)), 1) * places.shape[2]
+        return (np.where(present, places, 0).sum(axis=(1, 2)) / joints[:, None])[:, None, None]
+
+    @staticmethod
+    def projected(space: np.ndarray) -> np.ndarray:
+        """Return points (..., 3), see `in_space`, as the viewer sees them (..., 2): to the right, up."""
         azimuth, elevation = np.radians(TURN_DEG - 90), np.radians(ELEVATION_DEG)
         to_right = np.array([-np.sin(azimuth), np.cos(azimuth), 0])
         upward = np.array([-np.sin(elevation) * np.cos(azimuth), -np.sin(elevation) * np.sin(azimuth),

@@ -2,55 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
-from numpy.typing import NDArray
 
+from skeleton_lab.pictures.sketch import Placing, Points, Sketch, sketch_clip
 from skeleton_lab.report.page import Element, element
-from skeleton_lab.skeleton_clip import SkeletonClip, side, spread
-from skeleton_lab.skeletons import Skeleton
+from skeleton_lab.skeleton_clip import SkeletonClip, spread
 
 PANELS = 6
 HEIGHT, NARROWEST, WIDEST, GAP = 128, 74, 150, 4
-_STRAY = 0.005  # share of the joints, at either end, that need not fit into the picture
 
 
 def draw_strip(clip: SkeletonClip, panels: int = PANELS) -> Element:
     """Return the strip; a second body is drawn with dashes."""
-    used = np.flatnonzero(clip.present.any(axis=1))
-    frames = slice(used[-1] + 1 if len(used) else 1)  # without the padding behind
-    seen, present = clip.on_screen()[frames], clip.present[frames]  # (T, M, V, 2), (T, M)
-    points = seen[present].reshape(-1, 2)
-    low, high = np.quantile(points, (_STRAY, 1 - _STRAY), axis=0) if len(points) else (np.zeros(2), np.ones(2))
+    sketch = sketch_clip(clip, follow=True)
+    used = np.flatnonzero(sketch.shown.any(axis=(1, 2)))
+    frames = spread(int(used[-1]) + 1 if len(used) else 1, panels)  # without the padding behind
+    low, high = sketch.box
     reach = np.maximum(high - low, 1e-6)
     scale = min((HEIGHT - 16) / reach[1], (WIDEST - 12) / reach[0])
     width = max(NARROWEST, float(reach[0] * scale) + 12)
-    middle = (low + high) / 2
     parts = []
-    for place, frame in enumerate(spread(len(seen), panels)):
+    for place, frame in enumerate(frames):
         centre = np.array([place * (width + GAP) + width / 2, HEIGHT / 2])
+        placing = Placing(scale, centre - (low + high) / 2 * scale)
         parts.append(element("rect", class_="frame", x=f"{place * (width + GAP):.1f}", y=0, width=f"{width:.1f}",
                              height=HEIGHT, rx=4))
-        for body in np.flatnonzero(present[frame]):
-            joints = centre + (seen[frame, body] - middle) * scale * (1, -1)  # down the page is down
-            parts += _draw_body(joints, clip.skeleton, second=bool(body))
-    total = len(spread(len(seen), panels)) * (width + GAP) - GAP
+        for body in sketch.bodies(frame):
+            parts += _draw_body(sketch, frame, body, placing)
+    total = len(frames) * (width + GAP) - GAP
     return element("svg", *parts, viewBox=f"0 0 {total:.0f} {HEIGHT}", width=f"{total:.0f}", height=HEIGHT, role="img",
                    aria_label=f"skeletons of {clip.title}")
 
 
-def _draw_body(joints: NDArray[np.floating], skeleton: Skeleton, second: bool) -> list[Element]:
-    """Return the bones of one body, (V, 2) on the page, by side, and its joints."""
-    paths: dict[str, list[str]] = {"middle": [], "left": [], "right": []}
-    for joint, parent in skeleton.bones:
-        if joint != parent:
-            paths[side(skeleton, joint)].append(f"M{_pair(joints[parent])}L{_pair(joints[joint])}")
-    drawn = [element("path", class_=f"bone {name}{' second' if second else ''}", d="".join(lines))
-             for name, lines in paths.items() if lines]
-    dots = "".join(f"M{_pair(joint)}h.01" for joint in joints)
+def _draw_body(sketch: Sketch, frame: int, body: int, placing: Placing) -> list[Element]:
+    """Return the bones of one body by side, and its joints."""
+    drawn = []
+    for name, bones in sketch.bones(frame, body):
+        lines = "".join(f"M{_pair(begin)}L{_pair(end)}" for begin, end in placing(bones))
+        drawn.append(element("path", class_=f"bone {name}{' second' if body else ''}", d=lines))
+    dots = "".join(f"M{_pair(joint)}h.01" for joint in placing(sketch.dots(frame, body)))
     return [*drawn, element("path", class_="joints", d=dots)]
 
 
-def _pair(point: Sequence[float] | NDArray[np.floating]) -> str:
+def _pair(point: Points) -> str:
     return f"{point[0]:.1f} {point[1]:.1f}"

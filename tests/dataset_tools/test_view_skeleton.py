@@ -11,6 +11,7 @@ from PIL import Image
 from skeleton_lab.data.formats.ntu import parse_name
 from skeleton_lab.data.generate.synthetic import make_clip
 from skeleton_lab.data.prepare.prenormalize import pre_normalize
+from skeleton_lab.pictures.film import save_film
 from skeleton_lab.skeleton_clip import SkeletonClip
 from skeleton_lab.skeletons import NTU_25
 from tests.skeleton_texts import one_body
@@ -26,7 +27,7 @@ def test_a_gif_of_a_recording(tmp_path: Path, run_script) -> None:
     assert result.returncode == 0, result.stderr
     assert "S001C001P001R001A001.skeleton, drink water, 9 frames, NTU RGB+D (25 joints)" in result.stdout
     with Image.open(tmp_path / "clip.gif") as picture:
-        assert picture.n_frames == 5 and picture.size == (320, 320)
+        assert picture.n_frames == 5 and picture.size == (512, 542)
         assert picture.info["duration"] == pytest.approx(9 / 5 * 1000 / 30, abs=10)
         assert len(np.unique(np.asarray(picture.convert("RGB")).reshape(-1, 3), axis=0)) > 20
 
@@ -36,7 +37,7 @@ def test_a_strip(tmp_path: Path, run_script) -> None:
     result = run_script(SCRIPT, tmp_path / "x.npy", "--index", 1, "--output", tmp_path / "clip.png", "--panels", 3)
     assert result.returncode == 0, result.stderr
     with Image.open(tmp_path / "clip.png") as picture:
-        assert picture.size == (576, 256)
+        assert picture.size == (600, 288)
 
 
 @pytest.mark.parametrize("arguments", [("--output", "clip.jpg"), ("--index", "7")])
@@ -64,12 +65,10 @@ def test_people_stand_upright_and_face_the_viewer(normalised: bool) -> None:
 
 
 def test_a_gif_runs_at_the_clips_speed_and_has_room_for_its_title(tmp_path: Path) -> None:
-    from dataset_tools.view_skeleton import save_gif
-
     frames = make_clip(parse_name("S001C001P001R001A001"))[:2]
     clip = SkeletonClip(frames, NTU_25, "NTU60_CS.npz:test 7 S015C003P003R002A006, step aside and wave, together", 10)
     captions = ["step aside and wave, together 12.3 %, walk up and back, one by one 9 %", "bow 90 %"]
-    save_gif(clip, 2, tmp_path / "clip.gif", captions)
+    save_film(clip, 2, tmp_path / "clip.gif", captions)
     with Image.open(tmp_path / "clip.gif") as picture:
         assert picture.info["duration"] == 100
         head = np.asarray(picture.convert("L"))[:60]
