@@ -1,5 +1,5 @@
 """CTR-GCN as its paper writes it: Chen et al., "Channel-wise Topology Refinement Graph Convolution for Skeleton-Based
-Action Recognition", ICCV 2021. A line for an equation, numbered as there; nothing fused, nothing recomputed.
+Action Recognition", ICCV 2021. A line for an equation, named as in section 3.2; nothing fused, nothing recomputed.
 
 `model/ctrgcn.py` computes the same, from the same parameters, in a fraction of the time and memory. This form is what
 it is tested against and timed beside, and what is exported. `--model model.reference.Model` trains it.
@@ -50,13 +50,13 @@ class ChannelWiseRefinement(nn.Module):
 
     def forward(self, x: Tensor, shared: Tensor, alpha: Tensor) -> Tensor:
         """Aggregate x (B, C_in, T, V) by the refined topologies; `shared` is A, (U, V)."""
-        features = self.conv3(x)  # (2) X~ = X W, (B, C_out, T, V)
+        features = self.conv3(x)  # feature transformation T: X~ = X W, (B, C_out, T, V)
         pooled = x.mean(dim=2, keepdim=True)  # temporal pooling, (B, C_in, 1, V)
         psi, phi = self.conv1(pooled).transpose(2, 3), self.conv2(pooled)  # (B, R, U, 1), (B, R, 1, V)
-        relations = torch.tanh(psi - phi)  # (3) M_1 = sigma(psi(x_u) - phi(x_v)), (B, R, U, V)
-        correlations = self.conv4(relations)  # (5) q_uv = xi(M), (B, C_out, U, V)
-        refined = shared + alpha * correlations  # (6) R = A + alpha Q
-        return features @ refined.transpose(2, 3)  # (7) z_c = R_c x~_c for each channel c, (B, C_out, T, U)
+        relations = torch.tanh(psi - phi)  # M_1 = sigma(psi(x_u) - phi(x_v)), (B, R, U, V)
+        correlations = self.conv4(relations)  # q_uv = xi(M), (B, C_out, U, V)
+        refined = shared + alpha * correlations  # refinement R = A + alpha Q
+        return features @ refined.transpose(2, 3)  # aggregation z_c = R_c x~_c for each channel c, (B, C_out, T, U)
 
 
 class SpatialUnit(nn.Module):
