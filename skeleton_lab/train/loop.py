@@ -22,6 +22,7 @@ from skeleton_lab.train.batches import Batch
 from skeleton_lab.train.device import Precision
 from skeleton_lab.train.distributed import World, accumulating
 from skeleton_lab.train.finite import GradientNorms
+from skeleton_lab.train.optim import shorten_gradient
 
 Criterion = Callable[[Tensor, Tensor], Tensor]  # logits (N, classes) in single precision, labels (N,) -> the mean loss
 
@@ -85,6 +86,9 @@ def train_step(passes: TrainingPasses, data: Any, labels: Tensor, optimizer: tor
         with nullcontext() if last else accumulating(passes.model):
             results.append(passes.run(data[start:start + size], labels[start:start + size], chunks))
     gradients.note()
+    if compute.grad_max is not None:
+        passes.scaler.unscale_(optimizer)
+        shorten_gradient(optimizer, compute.grad_max)
     passes.scaler.step(optimizer)
     passes.scaler.update()
     return torch.stack(results, dim=1)  # (2 or 3, chunks)
@@ -162,6 +166,7 @@ class Compute:
         stop: a truthy value asks the loop to stop after the step in hand.
         world: the processes that train together.
         frozen: parts of the model that stay in evaluation mode.
+        grad_max: the length to which the gradient of a step is shortened, None to leave it.
     """
 
     device: torch.device
@@ -170,6 +175,7 @@ class Compute:
     stop: Any = False
     world: World = field(default_factory=World)
     frozen: tuple[nn.Module, ...] = ()
+    grad_max: float | None = None
 
 
 ChunkFigures = list[list[float]]  # of a batch: its chunks' losses, accuracies (fractions) and perhaps auxiliary losses

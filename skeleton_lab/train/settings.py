@@ -3,8 +3,8 @@
 A line gives the type that the code sees, how a word or a YAML value is read (which decides the range), the default and
 the help; `free` if it may change when a run is resumed, `recipe=False` if reports do not compare runs by it, and what
 else a `Flag` may say. Keys are upstream's (CTR-GCN 1.1 and MS-G3D 1.1 of the papers' published code). The engine's own:
-observe, val_share, val_feeder_args, freeze, label_smoothing, class_weights, early_stop, amp_dtype, deterministic,
-memory_friendly, cuda_graph, compile, descriptors, fusion, sync_bn, resume, overwrite, accept_changes.
+observe, val_share, val_feeder_args, freeze, schedule, label_smoothing, class_weights, early_stop, amp_dtype,
+deterministic, memory_friendly, cuda_graph, compile, descriptors, fusion, sync_bn, resume, overwrite, accept_changes.
 
 No import here is slow, so that the command line is read before anything else is loaded.
 """
@@ -77,18 +77,25 @@ class Config:
     fusion: str | None = _model(text, None, "how the model takes the vectors of --descriptors",
                                 choices=("late", "concat", "gate"))
 
-    optimizer: str = _optimisation(text, "SGD", "optimiser", choices=("SGD", "Adam"))
+    optimizer: str = _optimisation(text, "SGD", "optimiser", choices=("SGD", "Adam", "AdamW"))
     base_lr: float = _optimisation(real, 0.01, "learning rate before warm-up and decay")
     num_epoch: int = _optimisation(natural, 80, "epoch to stop before, from 0", free=True)
     start_epoch: int = _optimisation(natural, 0, "first epoch, from 0", free=True)
-    schedule: str = _optimisation(text, "step", "how the rate falls: at each --step, or along a cosine to 0 with "
-                                                "every batch", choices=("step", "cosine"))
+    schedule: str = _optimisation(text, "step", "how the rate falls: at each --step, or along a cosine to --min-lr "
+                                                "with every batch", choices=("step", "cosine"))
+    min_lr: float = _optimisation(real, 0.0, "rate at which a cosine ends")
     step: list[int] = _optimisation(natural, [20, 40, 60], "epochs (from 0) from which the rate decays once more",
                                     many=True)
     lr_decay_rate: float = _optimisation(real, 0.1, "factor of each decay")
     warm_up_epoch: int = _optimisation(natural, 0, "epochs of linear warm-up")
+    warmup_lr: float | None = _optimisation(real, None, "rate at which warm-up begins, to rise with every batch "
+                                                        "(default: a step up with every epoch)")
+    warmup_prefix: bool = _optimisation(boolean, False, "a cosine begins when warm-up ends, not with the training",
+                                        switch=True)
     weight_decay: float = _optimisation(real, 0.0005, "weight decay of every parameter")
     nesterov: bool = _optimisation(boolean, False, "Nesterov momentum (SGD only)")
+    grad_max: float | None = _optimisation(real, None, "shorten the gradient of all weights to this length where it is "
+                                                       "longer (default: leave it)")
     label_smoothing: float = _optimisation(fraction, 0.0, "share of each label that is spread over all classes in the "
                                                           "training loss")
     class_weights: str | None = _optimisation(text, None, "weights of the classes in the training loss: balanced, or a "

@@ -75,7 +75,8 @@ def run_test(setup: Setup) -> int:
 def compute_for(setup: Setup, stop: Any = False) -> Compute:
     """Return how this run computes its forward passes."""
     size = chunk_size(setup.config, setup.world)
-    return Compute(setup.device, setup.precision, size, stop, setup.world, setup.frozen)
+    return Compute(setup.device, setup.precision, size, stop, setup.world, setup.frozen,
+                   setup.config.grad_max)
 
 
 def evaluate_part(setup: Setup, part: Split, compute: Compute, outputs: Outputs) -> Evaluation:

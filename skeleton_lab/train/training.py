@@ -90,8 +90,7 @@ class Training:
         self.compute = compute_for(setup, stop)
         self.stop, self.exit_status = stop, 0
         stop.before_interrupting = self._end_loaders
-        self.schedule = Schedule(config.base_lr, config.warm_up_epoch, config.step, config.lr_decay_rate,
-                                 config.num_epoch if config.schedule == "cosine" else 0)
+        self.schedule = Schedule.of(config)
         self.optimizer = make_optimizer(config.optimizer, setup.model.parameters(), config.base_lr,
                                         config.weight_decay, config.nesterov)
         network = self.world.wrap(setup.model, setup.device)
