@@ -5,9 +5,9 @@
     python3 export.py --run work_dir/msg3d_joint --format torch_export --output msg3d.pt2
     python3 export.py --run work_dir/pyskl_j --format pyskl --output j.pth
 
-The file takes clips (N, C, T, V, M) float32 as the run's feeder gives them and returns logits (N, classes). N and T are
-left open where the model permits. With pyskl it is a checkpoint that PYSKL and MMAction2 load. Not for preparing
-recordings: that is the feeder's part, see docs/export.md.
+The file takes clips (N, C, T, V, M) float32, and what else the model takes, as the run's feeder gives them, and returns
+logits (N, classes). N and T are left open where the model permits. With pyskl it is a checkpoint that PYSKL and
+MMAction2 load. Not for preparing recordings: that is the feeder's part, see docs/export.md.
 """
 
 from __future__ import annotations
@@ -64,10 +64,9 @@ def main(options: argparse.Namespace) -> None:
     example, found = export(trained, example_for(trained, options.frames), options.format, options.output)
     print(f"{options.output}: {size_text(options.output.stat().st_size)}, {trained.config.model} with the weights of "
           f"{trained.weights}")
-    length = "T" if example.open_frames else f"T = {example.frames}"
     free = f"N and T ({LEAST_FRAMES} or more) are" if example.open_frames else "N is"
-    print(f"clips (N, {example.channels}, {length}, {example.joints}, {example.bodies}) float32 -> logits "
-          f"(N, {trained.num_classes}) float32; {free} open")
+    inputs = ", ".join(f"{name} {example.shape(name)}" for name in example.axes)
+    print(f"{inputs} float32 -> logits (N, {trained.num_classes}) float32; {free} open")
     print(f"{OTHER[options.format]} against this lab's model:")
     print(f"{'clips':>6} {'frames':>7} {'largest difference':>19} {'largest logit':>14}")
     for entry in found:

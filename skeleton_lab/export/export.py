@@ -17,6 +17,7 @@ from skeleton_lab.export.formats import LEAST_FRAMES, Example, Run, leaves_lengt
 from skeleton_lab.export.reference import fold_batch_norms, inference_form
 from skeleton_lab.files import replacing
 from skeleton_lab.imports import load_object
+from skeleton_lab.nn.model import further_inputs_of
 from skeleton_lab.train.trained import Trained
 
 TOLERANCE = 1e-4  # of a logit, or of the largest where that is above 1
@@ -41,7 +42,7 @@ class Difference:
 
 
 def example_for(trained: Trained, frames: int | None) -> Example:
-    """Return what clips the model takes; `frames`: T to trace with (default: of the run's test clips, else 64).
+    """Return what the model takes; `frames`: T to trace with (default: of the run's test clips, else 64).
 
     Raises:
         UserError: neither the config nor the model's defaults say how many joints and bodies there are.
@@ -57,7 +58,7 @@ def example_for(trained: Trained, frames: int | None) -> Example:
                             "config")
     window = config.test_feeder_args.get("window_size")
     own = window if isinstance(window, int) and window >= LEAST_FRAMES else USUAL_FRAMES
-    return Example(frames=frames or own, **sizes)
+    return Example(frames=frames or own, further=further_inputs_of(trained.model), **sizes)
 
 
 def traced(model: nn.Module, model_args: Mapping[str, Any], example: Example) -> tuple[Any, Example]:
@@ -90,7 +91,7 @@ def export(trained: Trained, example: Example, output_format: str, path: Path) -
     """
     program, example = traced(trained.model, trained.config.model_args, example)
     with replacing(path) as temporary:
-        write(program, output_format, temporary)
+        write(program, output_format, temporary, tuple(example.axes))
         found = list(differences(trained.model, open_file(temporary, output_format), example, sizes(example)))
         worst = max(found, key=lambda difference: difference.relative)
         if not worst.relative <= TOLERANCE:  # a NaN is not
@@ -113,9 +114,9 @@ def differences(model: nn.Module, run: Run, example: Example,
     """Yield the differences between `run` and the model, on the CPU in single precision, at each size."""
     model = model.cpu().eval()
     for batch, frames in at:
-        clips = example.clips(batch, frames)
+        inputs = example.inputs(batch, frames)
         with torch.inference_mode():
-            output = model(clips)
+            output = model(*inputs)
         expected = (output[0] if isinstance(output, tuple) else output).numpy()
-        found = run(clips.numpy())
+        found = run(*(tensor.numpy() for tensor in inputs))
         yield Difference(batch, frames, float(np.abs(found - expected).max()), float(np.abs(expected).max()))

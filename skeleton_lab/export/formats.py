@@ -9,9 +9,9 @@ from __future__ import annotations
 import io
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from torch import nn
 
 from skeleton_lab.errors import UserError
 
-Run = Callable[[np.ndarray], np.ndarray]  # clips (N, C, T, V, M) float32 -> logits (N, classes) float32
+Run = Callable[..., np.ndarray]  # clips (N, C, T, V, M) float32, further inputs -> logits (N, classes) float32
 
 ONNX, TORCH_EXPORT = "onnx", "torch_export"
 OPSET = 18
@@ -33,7 +33,10 @@ _INSTALL = "pip install -r requirements-export.txt"
 
 @dataclass(frozen=True)
 class Example:
-    """A batch to trace with: N and T are left open where `open_batch`, `open_frames`; C, V and M are the model's."""
+    """A batch to trace with: N and T are left open where `open_batch`, `open_frames`; C, V and M are the model's.
+
+    further: what the model takes beside clips, as its `further_inputs` has it.
+    """
 
     channels: int
     frames: int
@@ -41,23 +44,37 @@ class Example:
     bodies: int
     open_batch: bool = True
     open_frames: bool = True
+    further: Mapping[str, str] = field(default_factory=dict)
 
-    def clips(self, batch: int = 2, frames: int | None = None) -> torch.Tensor:
-        """Return random clips (N, C, T, V, M) float32, the same for the same size."""
-        frames = frames or self.frames
-        generator = torch.Generator().manual_seed(batch * _MOST + frames)
-        return torch.randn(batch, self.channels, frames, self.joints, self.bodies, generator=generator)
+    @property
+    def axes(self) -> dict[str, str]:
+        """The inputs by name, with the axes of each."""
+        return {"clips": "NCTVM", **self.further}
+
+    def inputs(self, batch: int = 2, frames: int | None = None) -> tuple[torch.Tensor, ...]:
+        """Return random inputs float32, clips (N, C, T, V, M) first, the same for the same size."""
+        sizes = {"N": batch, "C": self.channels, "T": frames or self.frames, "V": self.joints, "M": self.bodies}
+        generator = torch.Generator().manual_seed(batch * _MOST + sizes["T"])
+        return tuple(torch.randn([sizes[axis] for axis in axes], generator=generator) for axes in self.axes.values())
+
+    def shape(self, name: str) -> str:
+        """Return an input's shape for people: letters where a size is open."""
+        sizes: dict[str, Any] = {"C": self.channels, "V": self.joints, "M": self.bodies}
+        sizes |= {} if self.open_frames else {"T": f"T = {self.frames}"}
+        return f"({', '.join(str(sizes.get(axis, axis)) for axis in self.axes[name])})"
 
 
 def trace(model: nn.Module, example: Example) -> Any:
     """Return `model`, of standard operators, as an ExportedProgram with the open axes of `example`."""
-    axes: dict[int, Any] = {}
+    open_axes: dict[str, Any] = {}
     if example.open_batch:
-        axes[0] = torch.export.Dim("batch", min=1, max=_MOST)
+        open_axes["N"] = torch.export.Dim("batch", min=1, max=_MOST)
     if example.open_frames:
-        axes[2] = torch.export.Dim.DYNAMIC
+        open_axes["T"] = torch.export.Dim.DYNAMIC
+    shapes = tuple({place: open_axes[axis] for place, axis in enumerate(axes) if axis in open_axes}
+                   for axes in example.axes.values())
     with _quiet(), torch.no_grad():
-        return torch.export.export(model, (example.clips(),), dynamic_shapes=(axes,))
+        return torch.export.export(model, example.inputs(), dynamic_shapes=shapes)
 
 
 def leaves_lengths_open() -> bool:
@@ -89,11 +106,11 @@ def _torch_version() -> tuple[int, int]:
     return int(major), int(minor)
 
 
-def write(program: Any, output_format: str, path: Path) -> None:
-    """Write an ExportedProgram to `path`, whose suffix may be any."""
+def write(program: Any, output_format: str, path: Path, inputs: Sequence[str]) -> None:
+    """Write an ExportedProgram to `path`, whose suffix may be any; `inputs`: their names."""
     if output_format == ONNX:
         with _quiet():
-            made = torch.onnx.export(program, (), dynamo=True, input_names=["clips"], output_names=["logits"],
+            made = torch.onnx.export(program, (), dynamo=True, input_names=list(inputs), output_names=["logits"],
                                      opset_version=OPSET, external_data=False, verbose=False)
         assert made is not None  # it is None where a path is given
         path.write_bytes(made.model_proto.SerializeToString())
@@ -114,15 +131,16 @@ def _open_onnx(path: Path, threads: int) -> Run:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    return lambda clips: session.run(["logits"], {"clips": clips})[0]
+    names = [declared.name for declared in session.get_inputs()]
+    return lambda *inputs: session.run(["logits"], dict(zip(names, inputs, strict=True)))[0]
 
 
 def _open_program(path: Path) -> Run:
     module = torch.export.load(io.BytesIO(path.read_bytes())).module()
 
-    def run(clips: np.ndarray) -> np.ndarray:
+    def run(*inputs: np.ndarray) -> np.ndarray:
         with torch.no_grad():
-            return module(torch.from_numpy(clips)).numpy()
+            return module(*map(torch.from_numpy, inputs)).numpy()
 
     return run
 

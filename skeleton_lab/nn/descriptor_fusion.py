@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from skeleton_lab.errors import UserError
+from skeleton_lab.nn.inputs import Data, Inputs
 from skeleton_lab.nn.model import has_auxiliary_loss, has_features
 
 PREFIX = "fusion."
@@ -49,42 +50,17 @@ class Vectors(Protocol):
 
 
 @dataclass(frozen=True)
-class DescribedClips:
-    """A batch of clips with their descriptors; it goes through the training loop as the clips alone would.
-
-    Attributes:
-        clips: (N, C, T, V, M). vectors: (N, D) float32.
-    """
-
-    clips: Tensor
-    vectors: Tensor
-
-    def __len__(self) -> int:
-        return len(self.clips)
-
-    def __getitem__(self, some: slice) -> DescribedClips:
-        return DescribedClips(self.clips[some], self.vectors[some])
-
-    def to(self, *args: Any, **kwargs: Any) -> DescribedClips:
-        """Return both tensors moved as `Tensor.to` moves one."""
-        return DescribedClips(self.clips.to(*args, **kwargs), self.vectors.to(*args, **kwargs))
-
-    def pin_memory(self) -> DescribedClips:
-        """Return both tensors in page-locked memory (called by PyTorch's loader)."""
-        return DescribedClips(self.clips.pin_memory(), self.vectors.pin_memory())
-
-
-@dataclass(frozen=True)
 class Describe:
     """Gives batches their descriptors; `names` are those of a data set's samples, which may repeat them in turn."""
 
     vectors: Vectors
     names: Sequence[str]
 
-    def __call__(self, clips: Tensor, indices: Sequence[int]) -> DescribedClips:
-        """Join clips (N, C, T, V, M) and the descriptors of the samples `indices`."""
+    def __call__(self, data: Data, indices: Sequence[int]) -> Inputs:
+        """Put the descriptors (N, D) of the samples `indices` behind all else that the model takes of them."""
         names = [self.names[index % len(self.names)] for index in indices]
-        return DescribedClips(clips, torch.from_numpy(np.stack([self.vectors[name] for name in names])))
+        vectors = torch.from_numpy(np.stack([self.vectors[name] for name in names]))
+        return Inputs((*Inputs.of(data).tensors, vectors))
 
 
 class Standardize(nn.Module):
@@ -194,26 +170,31 @@ KINDS: dict[str, Callable[[int, int, int], nn.Module]] = {"late": LateFusion, "c
 
 
 class FusedModel(nn.Module):
-    """A skeleton model and a fusion: DescribedClips -> logits (N, classes).
+    """A skeleton model and a fusion: what the model takes, then descriptors (N, D) -> logits (N, classes).
 
     Its state dict is the model's own, and the fusion's under `fusion.`.
+
+    Args:
+        width: D.
     """
 
     model: Any  # a module with `features` and `fc`
 
-    def __init__(self, model: nn.Module, fusion: nn.Module) -> None:
+    def __init__(self, model: nn.Module, fusion: nn.Module, width: int) -> None:
         super().__init__()
         self.model = model
         self.fusion = fusion
+        self.width = width
         if has_auxiliary_loss(model):
             self.auxiliary_loss = model.auxiliary_loss
 
-    def forward(self, batch: DescribedClips) -> Tensor:
-        if not isinstance(batch, DescribedClips):
+    def forward(self, clips: Tensor, *beside: Tensor) -> Tensor:
+        if not beside or beside[-1].shape[1:] != (self.width,):
             raise UserError("this model is fused with descriptors, and clips came without; use main.py, or leave "
                             "descriptors and fusion out of the config to use its skeleton part alone")
-        features = self.model.features(batch.clips)
-        return self.model.fc(features) + self.fusion(features, batch.vectors)
+        *more, vectors = beside
+        features = self.model.features(clips, *more)
+        return self.model.fc(features) + self.fusion(features, vectors)
 
     def state_dict(self, *, prefix: str = "", **options: Any) -> dict[str, Any]:  # type: ignore[override]
         """Return the model's state with its own keys, then the fusion's; takes the options of PyTorch's method."""
@@ -243,7 +224,7 @@ def fused(model: nn.Module, kind: str, width: int, name: str) -> FusedModel:
     classifier: Any = model.fc
     if any(key.startswith(PREFIX) for key in model.state_dict()):
         raise UserError(f"--fusion: '{name}' has weights called {PREFIX}* of its own; rename them in the model")
-    return FusedModel(model, KINDS[kind](classifier.in_features, width, classifier.out_features))
+    return FusedModel(model, KINDS[kind](classifier.in_features, width, classifier.out_features), width)
 
 
 def skeleton_part(weights: Mapping[str, Tensor], own: Mapping[str, Tensor],

@@ -1,6 +1,7 @@
 """What a model may offer: all that the lab asks of one, in one place.
 
 A model is an `nn.Module` that maps clips (N, C, T, V, M) to logits (N, classes), or to a tuple that begins with them.
+It may take further tensors behind the clips, which its feeder then gives; without them it assumes what is usual.
 Each protocol below is one thing that it may offer besides; `docs/add_a_model.md` says what the lab does with it. A
 readable form of the model, of the same state dict, is in `<tree>/model/reference.py`: `--model
 model.reference.Model` trains, tests and exports it as it does any other.
@@ -8,7 +9,7 @@ model.reference.Model` trains, tests and exports it as it does any other.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeGuard, cast
 
 from torch import Tensor, nn
@@ -64,6 +65,16 @@ class HasReference(Protocol):
     reference: type[nn.Module]
 
 
+class TakesMore(Protocol):
+    """A model that takes more than clips, so that an exported file has inputs for it.
+
+    `further_inputs`: the names of the further arguments of its call, in their order, with the axes of each: "NT" is one
+    number for each frame of each clip, "NCTVM" as many as in the clips.
+    """
+
+    further_inputs: Mapping[str, str]
+
+
 def has_features(model: object) -> bool:
     """Whether a model offers its features, with a linear classifier over them."""
     return callable(getattr(model, "features", None)) and isinstance(getattr(model, "fc", None), nn.Linear)
@@ -88,6 +99,11 @@ def reference_of(model: object) -> Callable[..., nn.Module] | None:
     """Return the class of a model's twin of standard operators, None if it names none."""
     reference = getattr(model, "reference", None)
     return reference if isinstance(reference, type) else None
+
+
+def further_inputs_of(model: object) -> Mapping[str, str]:
+    """Return the names and axes of what a model takes beside clips; nothing, as a rule."""
+    return getattr(model, "further_inputs", {})
 
 
 def auxiliary_loss_of(model: nn.Module) -> Tensor | None:

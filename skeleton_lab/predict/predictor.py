@@ -14,6 +14,7 @@ from tqdm import tqdm
 from skeleton_lab.data.formats.recording import Recording
 from skeleton_lab.errors import NothingToSee, UserError
 from skeleton_lab.imports import construct
+from skeleton_lab.nn.inputs import called
 from skeleton_lab.predict.recordings import Take
 from skeleton_lab.predict.staging import ClipStage, alike
 from skeleton_lab.skeleton_names import same_joints
@@ -118,7 +119,7 @@ class Predictor:
                 indices = list(range(start, min(start + self.batch_size, len(clips))))
                 data, _, _ = fetch.__getitems__(Request((config.seed, 0, number, 0), indices))
                 with torch.inference_mode():
-                    output = self.model(data.to(self.device))
+                    output = called(self.model, data.to(self.device))
                 rows.append(averaged(logits_of(output).float(), len(indices)).cpu())
         return torch.cat(rows).numpy()
 

@@ -22,25 +22,29 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from skeleton_lab.errors import UserError
+from skeleton_lab.nn.inputs import Data, Inputs
 from skeleton_lab.train.distributed import World
 from skeleton_lab.train.pinning import PinningLoader
 
-# data (N, C, T, V, M) or with descriptors beside it, labels (N,), indices (N,)
-Batch = tuple[Any, torch.Tensor, torch.Tensor]
+# clips (N, C, T, V, M), or with what else the model takes; labels (N,); indices (N,)
+Batch = tuple[Data, torch.Tensor, torch.Tensor]
 
 
 class Feeder(Protocol):
     """What the engine asks of a data set.
 
-    Optional besides: `sample_name` (one per clip), `get_batch(indices)`, which returns a whole
-    collated `Batch` at once, and `files`, the paths of what it reads (without it, those among its options).
+    An item is a clip, its class and its index. What stands between clip and class goes to the model too, as further
+    arguments of its call.
+
+    Optional besides: `sample_name` (one per clip), `get_batch(indices)`, which returns the same of a whole batch at
+    once, collated, and `files`, the paths of what it reads (without it, those among its options).
     """
 
     label: Sequence[int]
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, index: int) -> tuple[Any, int, int]: ...
+    def __getitem__(self, index: int) -> tuple[Any, ...]: ...
 
 
 @dataclass(frozen=True)
@@ -110,11 +114,11 @@ class Batches(Sampler[Request]):
 class SeededFetch(Dataset[Batch]):
     """Serves whole batches of a Feeder, each from generators seeded for it.
 
-    `describe`, if any, makes of the clips and their indices what stands for the clips in the batch. `check` is called
-    before each.
+    `describe`, if any, makes of what the model would take of the clips, and of their indices, what it takes instead.
+    `check` is called before each.
     """
 
-    def __init__(self, feeder: Any, describe: Callable[[torch.Tensor, Sequence[int]], Any] | None = None,
+    def __init__(self, feeder: Any, describe: Callable[[Data, Sequence[int]], Data] | None = None,
                  check: Callable[[], None] | None = None) -> None:
         self.feeder, self.describe, self.check = feeder, describe, check
 
@@ -129,10 +133,11 @@ class SeededFetch(Dataset[Batch]):
         seed_generators(request.seed)
         try:
             if hasattr(self.feeder, "get_batch"):
-                data, labels, indices = self.feeder.get_batch(request.indices)
+                *inputs, labels, indices = self.feeder.get_batch(request.indices)
             else:
-                data, labels, indices = default_collate([self.feeder[index] for index in request.indices])
-                data, labels = data.float(), labels.long()
+                *inputs, labels, indices = default_collate([self.feeder[index] for index in request.indices])
+                inputs, labels = [tensor.float() for tensor in inputs], labels.long()
+            data = Inputs(tuple(inputs)) if len(inputs) > 1 else inputs[0]
             return self.describe(data, request.indices) if self.describe else data, labels, indices
         finally:
             restore_generators(before)

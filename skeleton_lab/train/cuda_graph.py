@@ -22,12 +22,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from skeleton_lab.nn.inputs import Data
 from skeleton_lab.nn.model import is_capturable
 from skeleton_lab.train.device import Precision
 from skeleton_lab.train.loop import Criterion, TrainingPasses, check_labels
 
 WARM_UP = 3  # passes that run as they are before one is recorded: libraries set themselves up in the first ones
-Shape = tuple[torch.Size, float]
+Shape = tuple[torch.Size | tuple[torch.Size, ...], float]  # of what the model takes; the chunks of a batch
 
 
 class RecordedPasses(TrainingPasses):
@@ -49,19 +50,19 @@ class RecordedPasses(TrainingPasses):
         self._ran: Counter[Shape] = Counter()
         self._recorded: _Recorded | None = None
 
-    def run(self, clips: Any, labels: Tensor, chunks: float) -> Tensor:
+    def run(self, data: Data, labels: Tensor, chunks: float) -> Tensor:
         """Make the pass, or replay it."""
-        if not self.recording or not isinstance(clips, Tensor):
-            return super().run(clips, labels, chunks)
-        shape = (clips.shape, chunks)
+        if not self.recording:
+            return super().run(data, labels, chunks)
+        shape = (data.shape, chunks)
         if self._recorded is None and self._ran[shape] >= WARM_UP:
-            self._record(clips, labels, shape)
+            self._record(data, labels, shape)
         if self._recorded is not None and self._recorded.shape == shape:
             check_labels(labels, self.num_classes)
-            return self._recorded.replay(clips, labels)
+            return self._recorded.replay(data, labels)
         self._ran[shape] += 1
         with self._on_own_stream():
-            return super().run(clips, labels, chunks)
+            return super().run(data, labels, chunks)
 
     def release(self) -> None:
         """Give up the recording, and return the memory that its tensors take; the next pass makes another.
@@ -74,9 +75,9 @@ class RecordedPasses(TrainingPasses):
         self._recorded = None  # the last reference to tensors of the recording's pool
         torch.cuda.empty_cache()
 
-    def _record(self, clips: Tensor, labels: Tensor, shape: Shape) -> None:
+    def _record(self, data: Data, labels: Tensor, shape: Shape) -> None:
         """Record a pass over clips of this shape, without running it; where that fails, go on without."""
-        own = clips.to(self.device, copy=True), labels.to(self.device, copy=True)
+        own = data.to(self.device, copy=True), labels.to(self.device, copy=True)
         graph, parameters = torch.cuda.CUDAGraph(), list(self.model.parameters())
         so_far = [parameter.grad for parameter in parameters]
         self.model.zero_grad(set_to_none=True)
@@ -100,7 +101,7 @@ class RecordedPasses(TrainingPasses):
         for parameter, grad in zip(parameters, so_far, strict=True):
             parameter.grad = grad
 
-    def _try_without_waiting(self, own: tuple[Tensor, Tensor], chunks: float) -> None:
+    def _try_without_waiting(self, own: tuple[Data, Tensor], chunks: float) -> None:
         """Make a pass that raises a RuntimeError where it waits for a result, which a recording cannot do.
 
         A recording that fails leaves more behind than such a pass. Its gradients are given up; what moves with each
@@ -139,13 +140,13 @@ class _Recorded:
 
     shape: Shape
     graph: torch.cuda.CUDAGraph
-    clips: Tensor
+    data: Any  # as the passes get it: a tensor, or Inputs
     labels: Tensor
     result: Tensor
     grads: list[tuple[nn.Parameter, Tensor]]
 
-    def replay(self, clips: Tensor, labels: Tensor) -> Tensor:
-        self.clips.copy_(clips, non_blocking=True)
+    def replay(self, data: Data, labels: Tensor) -> Tensor:
+        self.data.copy_(data, non_blocking=True)
         self.labels.copy_(labels, non_blocking=True)
         self.graph.replay()
         self._hand_over()

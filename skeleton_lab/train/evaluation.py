@@ -16,6 +16,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from skeleton_lab.metrics import NOT_KNOWN
+from skeleton_lab.nn.inputs import called
 from skeleton_lab.train.batches import Batch
 from skeleton_lab.train.loop import Compute, averaged, check_labels, logits_of
 
@@ -59,7 +60,7 @@ def evaluate(model: nn.Module, batches: Iterable[Batch], compute: Compute, progr
     with torch.inference_mode(), tqdm(**{"unit": "clip", "disable": None, "leave": False, **progress}) as bar:
         for data, labels, _ in batches:
             with compute.precision.autocast():
-                logits = logits_of(model(data.to(compute.device, non_blocking=True))).float()
+                logits = logits_of(called(model, data.to(compute.device, non_blocking=True))).float()
             logits = averaged(logits, len(labels))
             check_labels(labels, logits.shape[1], not_known_ok=True)
             if (labels != NOT_KNOWN).any():  # the loss of a batch is the mean over the clips whose class is known

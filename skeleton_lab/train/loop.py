@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from skeleton_lab.errors import UserError
 from skeleton_lab.metrics import NOT_KNOWN
+from skeleton_lab.nn.inputs import Data, called
 from skeleton_lab.nn.model import auxiliary_loss_of
 from skeleton_lab.train.batches import Batch
 from skeleton_lab.train.device import Precision
@@ -46,19 +47,19 @@ class TrainingPasses:
         self.model, self.device, self.precision, self.scaler = model, device, precision, scaler
         self.criterion, self.num_classes = criterion, 0
 
-    def run(self, clips: Any, labels: Tensor, chunks: float) -> Tensor:
+    def run(self, data: Data, labels: Tensor, chunks: float) -> Tensor:
         """Add the gradients of (mean loss of these clips) / chunks.
 
         Returns the undivided loss and top-1, (2,) on the device; where the model has an auxiliary loss, that too, (3,).
 
         Args:
-            clips: (N, C, T, V, M), or with descriptors beside it, on any device. labels: (N,) class indices.
+            data: clips (N, C, T, V, M), or with what else the model takes, on any device. labels: (N,) class indices.
 
         Raises:
             UserError: a label that the model has no class for.
         """
         with self.precision.autocast():
-            logits = logits_of(self.model(clips.to(self.device, non_blocking=True)))  # (N, classes)
+            logits = logits_of(called(self.model, data.to(self.device, non_blocking=True)))  # (N, classes)
             auxiliary = auxiliary_loss_of(self.model)
         self.num_classes = logits.shape[1]
         check_labels(labels, self.num_classes)
@@ -74,7 +75,7 @@ class TrainingPasses:
         """Give up what is kept from pass to pass: nothing."""
 
 
-def train_step(passes: TrainingPasses, data: Any, labels: Tensor, optimizer: torch.optim.Optimizer,
+def train_step(passes: TrainingPasses, data: Data, labels: Tensor, optimizer: torch.optim.Optimizer,
                compute: Compute, gradients: GradientNorms) -> Tensor:
     """Take one optimiser step; return (2 or 3, chunks): what the passes of the batch's chunks returned."""
     optimizer.zero_grad(set_to_none=True)

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from skeleton_lab.data.feeders.samples import read_samples
-from skeleton_lab.nn.descriptor_fusion import DescribedClips, fused
+from skeleton_lab.nn.descriptor_fusion import fused
+from skeleton_lab.nn.inputs import Inputs, called
 from tests.scripts.small_archive import write_pair
 from tests.several import run_main
 from tests.trees import ROOT
@@ -25,12 +26,12 @@ def test_features_and_classifier_are_the_model(tree, name, memory_friendly):
     model = tree.load(name)(num_class=5, graph="graph.ntu_rgb_d.Graph", drop_out=0.5)
     model.set_memory_friendly(memory_friendly)
     clips = torch.randn(3, 3, 8, 25, 2)
-    batch = DescribedClips(clips, torch.randn(3, WIDTH))
+    batch = Inputs((clips, torch.randn(3, WIDTH)))
     joined = fused(model, "late", WIDTH, name)
     for training in (True, False):
         joined.train(training)
         outputs = []
-        for run in (model, lambda clips: model.fc(model.features(clips)), lambda _: joined(batch)):
+        for run in (model, lambda clips: model.fc(model.features(clips)), lambda _: called(joined, batch)):
             torch.manual_seed(1)  # of the model's dropout, which comes before that of the fusion
             outputs.append(run(clips))
         assert all(torch.equal(outputs[0], output) for output in outputs[1:])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from skeleton_lab.nn.descriptor_fusion import DescribedClips, fused
+from skeleton_lab.nn.descriptor_fusion import fused
 from tests.msg3d.clip_files import make_place
 from tests.several import run_main
 from tests.trees import ROOT
@@ -30,7 +30,7 @@ def test_features_and_classifier_are_the_model(tree, memory_friendly):
         whole = model(clips)
         assert torch.equal(whole, model.fc(model.features(clips)))
         assert torch.equal(whole, fused(model, "gate", WIDTH, "Model").train(training)(
-            DescribedClips(clips, torch.randn(2, WIDTH))))
+            clips, torch.randn(2, WIDTH)))
 
 
 @pytest.fixture(scope="module")

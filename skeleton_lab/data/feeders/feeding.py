@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,15 +34,16 @@ class BatchFeeder(Dataset, ABC):
     def __len__(self) -> int:
         return len(self.label)
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, int, int]:
-        """Return the clip (C, T, V, M) float32, its class and `index`."""
-        data, labels, _ = self.get_batch([index])
-        return data[0].numpy(), int(labels[0]), index
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        """Return the clip (C, T, V, M) float32, what else `get_batch` returns of it, its class and `index`."""
+        *data, labels, _ = self.get_batch([index])
+        return (*(tensor[0].numpy() for tensor in data), int(labels[0]), index)
 
     @abstractmethod
-    def get_batch(self, indices: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def get_batch(self, indices: Sequence[int]) -> tuple[torch.Tensor, ...]:
         """Return the clips (N, C, T, V, M) float32, their classes (N,) and `indices` (N,), both int64.
 
+        What else the model takes of the clips stands behind these, before the classes: tensors with N rows.
         The random draws are those of as many single items, so that both ways give the same numbers.
         """
 

@@ -13,11 +13,11 @@ from skeleton_lab.nn.descriptor_fusion import (
     KINDS,
     LENGTH,
     Describe,
-    DescribedClips,
     Standardize,
     fused,
     skeleton_part,
 )
+from skeleton_lab.nn.inputs import Inputs, called
 
 WIDTH, FEATURES, CLASSES = 5, 12, 4
 
@@ -35,10 +35,10 @@ class Skeleton(nn.Module):
         return self.fc(self.features(clips))
 
 
-def batch(count: int = 6) -> DescribedClips:
+def batch(count: int = 6) -> Inputs:
     generator = torch.Generator().manual_seed(count)
-    return DescribedClips(torch.randn(count, 3, 4, 2, 1, generator=generator),
-                          torch.randn(count, WIDTH, generator=generator) * 100 + 7)
+    return Inputs((torch.randn(count, 3, 4, 2, 1, generator=generator),
+                   torch.randn(count, WIDTH, generator=generator) * 100 + 7))
 
 
 def model_of(kind: str) -> nn.Module:
@@ -58,23 +58,22 @@ def shaken(model: nn.Module) -> nn.Module:
 @pytest.mark.parametrize("kind", KINDS)
 def test_begins_at_the_skeleton_models_own_output(kind, training):
     model = model_of(kind).train(training)
-    assert torch.equal(model(batch()), model.model(batch().clips))
+    assert torch.equal(called(model, batch()), model.model(batch().clips))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_descriptor_then_changes_the_output(kind):
     model = shaken(model_of(kind)).train()
-    model(batch())
+    called(model, batch())
     model.eval()
-    some = batch()
-    other = DescribedClips(some.clips, some.vectors.flip(0))
-    assert not torch.allclose(model(some), model(other))
+    clips, vectors = batch().tensors
+    assert not torch.allclose(model(clips, vectors), model(clips, vectors.flip(0)))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_weight_gets_a_gradient_once_training_is_under_way(kind):
     model = shaken(model_of(kind)).train()
-    model(batch()).square().sum().backward()
+    called(model, batch()).square().sum().backward()
     assert all(parameter.grad is not None and parameter.grad.abs().max() > 0 for parameter in model.parameters())
 
 
@@ -85,10 +84,10 @@ def test_the_state_is_the_models_own_and_the_fusions(kind):
     state = model.state_dict()
     assert list(state)[:len(own)] == list(own) and len(state) > len(own)
     assert all(key.startswith("fusion.") for key in list(state)[len(own):])
-    model.train()(batch())  # moments
+    called(model.train(), batch())  # moments
     fresh = model_of(kind)
     fresh.load_state_dict(model.state_dict())
-    assert torch.equal(fresh.eval()(batch()), model.eval()(batch()))
+    assert torch.equal(called(fresh.eval(), batch()), called(model.eval(), batch()))
     with pytest.raises(RuntimeError, match="Missing key"):
         fresh.load_state_dict(own)
 
@@ -138,25 +137,22 @@ def test_learns_what_the_descriptor_alone_tells(kind):
     optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9, nesterov=True)
     for _ in range(60):
         optimizer.zero_grad()
-        logits = model(DescribedClips(clips, 1000 + codes[labels] + 0.1 * torch.randn(64, 8)))
+        logits = model(clips, 1000 + codes[labels] + 0.1 * torch.randn(64, 8))
         nn.functional.cross_entropy(logits, labels).backward()
         optimizer.step()
     model.eval()
-    unseen = DescribedClips(torch.randn(64, 3, 4, 2, 1), 1000 + codes[labels])
-    assert (model(unseen).argmax(dim=1) == labels).float().mean() > 0.9
-
-
-def test_described_clips_are_cut_and_moved_as_one():
-    some = batch(6)[2:5]
-    assert len(some) == 3 and torch.equal(some.vectors, batch(6).vectors[2:5])
-    moved = some.to(torch.float64)
-    assert moved.clips.dtype == moved.vectors.dtype == torch.float64
+    unseen = torch.randn(64, 3, 4, 2, 1), 1000 + codes[labels]
+    assert (model(*unseen).argmax(dim=1) == labels).float().mean() > 0.9
 
 
 def test_describe_gives_each_index_its_samples_vector():
     table = {f"s{i}": np.full(2, i, np.float32) for i in range(3)}
-    described = Describe(table, list(table))(torch.zeros(4, 1), [2, 0, 4, 5])  # a feeder that repeats three samples
-    assert described.vectors.tolist() == [[2, 2], [0, 0], [1, 1], [2, 2]]
+    describe = Describe(table, list(table))
+    clips, more = torch.zeros(4, 1), torch.ones(4, 3)
+    for data in (clips, Inputs((clips, more))):
+        described = describe(data, [2, 0, 4, 5])  # of a feeder that repeats three samples
+        assert described.tensors[:-1] == Inputs.of(data).tensors
+        assert described.tensors[-1].tolist() == [[2, 2], [0, 0], [1, 1], [2, 2]]
 
 
 def test_refuses_what_it_cannot_fuse():
@@ -173,5 +169,6 @@ def test_refuses_what_it_cannot_fuse():
     for model, part in ((Headless(), "features"), (nn.Identity(), "fc"), (Taken(), "of its own")):
         with pytest.raises(UserError, match=part):
             fused(model, "late", WIDTH, "some.Model")
-    with pytest.raises(UserError, match="came without"):
-        model_of("late")(batch().clips)
+    for alone in (batch().clips,), (batch().clips, torch.zeros(6, WIDTH + 1)):
+        with pytest.raises(UserError, match="came without"):
+            model_of("late")(*alone)

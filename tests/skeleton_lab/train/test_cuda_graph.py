@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from skeleton_lab.errors import UserError
+from skeleton_lab.nn.inputs import Inputs
 from skeleton_lab.train import cuda_graph as module
 from skeleton_lab.train.cuda_graph import WARM_UP, RecordedPasses, recording_wanted
 from skeleton_lab.train.device import Precision
@@ -57,7 +58,7 @@ class Recorder(RecordedPasses):
         own = self._recorded
         before = [parameter.grad for parameter in self.model.parameters()]
         self.model.zero_grad(set_to_none=True)
-        own.result.copy_(TrainingPasses.run(self, own.clips, own.labels, own.shape[1]))
+        own.result.copy_(TrainingPasses.run(self, own.data, own.labels, own.shape[1]))
         for parameter, grad in own.grads:
             grad.copy_(parameter.grad)
         for parameter, grad in zip(self.model.parameters(), before, strict=True):
@@ -98,7 +99,8 @@ def train(passes, batches, chunks):
     for batch in batches:
         optimizer.zero_grad(set_to_none=True)
         size = len(batch) // chunks
-        results += [passes.run(part, torch.arange(len(part)) % 4, chunks) for part in batch.split(size)]
+        parts = [batch[start:start + size] for start in range(0, len(batch), size)]
+        results += [passes.run(part, torch.arange(len(part)) % 4, chunks) for part in parts]
         passes.scaler.step(optimizer)
         passes.scaler.update()
     return torch.stack(results), torch.cat([p.detach().flatten() for p in passes.model.parameters()])
@@ -117,6 +119,24 @@ def test_replays_train_as_passes_do(recorder, chunks):
         assert torch.equal(found, expected)
     assert [graph.replays for graph in passes.graphs] == [7 * chunks - WARM_UP]
     assert not passes.said
+
+
+def test_what_comes_with_the_clips_is_recorded_with_them(recorder):
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model = small_model()
+
+        def forward(self, clips, scale):
+            return self.model(clips * scale[:, None])
+
+    clips, scales = torch.randn(6, 4, 6, dtype=torch.float64), torch.rand(6, 4, dtype=torch.float64)
+    passes = recorder()
+    passes.model = Scaled()
+    both = [Inputs(pair) for pair in zip(clips, scales, strict=True)]
+    for found, expected in zip(train(passes, both, 1), as_it_is(clips * scales[:, :, None], 1), strict=True):
+        assert torch.equal(found, expected)
+    assert [graph.replays for graph in passes.graphs] == [3]
 
 
 def test_another_shape_runs_as_it_is(recorder):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from skeleton_lab.nn.descriptor_fusion import DescribedClips
+from skeleton_lab.nn.inputs import Inputs
 from skeleton_lab.train.batches import Batches, SeededFetch, make_loader
 from skeleton_lab.train.pinning import Pinnable
 
@@ -83,6 +83,6 @@ def test_it_is_not_tried_again(gpu):
     assert gpu.asked == 1
 
 
-def test_descriptors_are_pinned_beside_the_clips(gpu):
-    training, _ = epoch(pytest.fail, lambda clips, indices: DescribedClips(clips, torch.zeros(len(indices), 2)))
-    assert gpu.pinned == 6 * 4 and isinstance(training[0][0], DescribedClips)
+def test_what_comes_with_the_clips_is_pinned_too(gpu):
+    training, _ = epoch(pytest.fail, lambda clips, indices: Inputs((clips, torch.zeros(len(indices), 2))))
+    assert gpu.pinned == 6 * 4 and isinstance(training[0][0], Inputs)
