@@ -21,15 +21,15 @@ from pathlib import Path
 ROOT = next(folder for folder in Path(__file__).resolve().parents if (folder / "skeleton_lab").is_dir())
 sys.path.insert(0, str(ROOT))
 
-from skeleton_lab.command.options import Parser, input_path, read_early
+from skeleton_lab.command.options import Parser, read_early
 from skeleton_lab.errors import UserError, run_command
 from skeleton_lab.train.which import add_options
 
 
 def read_options() -> argparse.Namespace:
     parser = Parser(__doc__)
-    parser.add_argument("paths", type=input_path, nargs="+", metavar="FILE", help="recordings and archives, of any "
-                        "format that is read here; a folder: all of them in it")
+    parser.add_input("paths", "recordings and archives, of any format that is read here; a folder: all of them in it",
+                     many=True)
     add_options(parser)
     parser.add_argument("--split", help="which part of an .npz: train or test (default: test, or the only one)")
     parser.add_argument("--index", type=indices, metavar="N,N-N",

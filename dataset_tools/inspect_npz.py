@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(next(p for p in Path(__file__).resolve().parents if (p / "skeleton_lab").is_dir())))
 
-from skeleton_lab.command.options import Parser, input_path, read_early, require_path
+from skeleton_lab.command.options import Parser, read_early, require_path
 from skeleton_lab.errors import run_command
 
 DEFAULT_PATH = Path("/workspace/CTR-GCN/data/ntu/NTU60_CS.npz")
@@ -25,16 +25,13 @@ DEFAULT_PATH = Path("/workspace/CTR-GCN/data/ntu/NTU60_CS.npz")
 
 def read_options() -> argparse.Namespace:
     parser = Parser(__doc__)
-    parser.add_argument("given", nargs="?", type=input_path, metavar="FILE",
-                        help=f".npz, .npy or .h5 file (default: {DEFAULT_PATH})")
-    parser.add_argument("--input", "--path", dest="path", type=input_path, metavar="FILE", help="the same")
+    parser.add_input("path", f".npz, .npy or .h5 file (default: {DEFAULT_PATH})", "--path", required=False)
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
     parser.add_argument("--check", action="store_true", help="read all data and look for problems; status 1 if any")
     options = parser.parse_args()
-    if options.given and options.path:
-        parser.error(f"two files given, {options.given} and {options.path}; give one")
-    options.path = options.given or options.path or DEFAULT_PATH
-    require_path(options.path, "the file's path")
+    if options.path is None:
+        options.path = DEFAULT_PATH
+        require_path(options.path, "the file's path")
     return options
 
 

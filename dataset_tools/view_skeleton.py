@@ -16,14 +16,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(next(p for p in Path(__file__).resolve().parents if (p / "skeleton_lab").is_dir())))
 
-from skeleton_lab.command.options import Parser, input_path, read_early
+from skeleton_lab.command.options import Parser, read_early
 from skeleton_lab.errors import UserError, run_command
 
 
 def read_options() -> argparse.Namespace:
     parser = Parser(__doc__)
-    parser.add_argument("path", type=input_path, help="a recording or an archive, of any format that is "
-                        "read here: its content tells which")
+    parser.add_input("path", "a recording or an archive, of any format that is read here: its content tells which")
     parser.add_argument("--index", type=int, default=0, help="which clip of an archive, from 0 (default: %(default)s)")
     parser.add_argument("--split", help="which part of an .npz: train or test (default: train, or the only one)")
     parser.add_argument("--skeleton", metavar="PATH", help="dotted path of the skeleton, where the file does not "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import pkgutil
 import site
 import sys
 import sysconfig
@@ -30,14 +31,23 @@ def load_object(dotted: str | None) -> Any:
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
             raise  # the module is there; something it imports is not
-        raise UserError(f"'{dotted}': no module named '{error.name}'; check the spelling, and that the command runs "
-                        "inside the model's folder") from None
+        raise UserError(f"'{dotted}': no module named '{error.name}'{_nearest_module(error.name)}") from None
     try:
         return getattr(module, attribute)
     except AttributeError:
         known = [name for name in vars(module) if not name.startswith("_")]
         raise UserError(f"'{dotted}': module '{module_name}' has no attribute '{attribute}'"
                         f"{suggest(attribute, known)}") from None
+
+
+def _nearest_module(name: str) -> str:
+    """Return "; did you mean 'x'?" for a module that stands where the missing one would, or else what to check."""
+    package, _, last = name.rpartition(".")
+    folders = list(sys.modules[package].__path__) if package else sys.path[:2]  # of the script and of the checkout
+    near = suggest(last, [module.name for module in pkgutil.iter_modules(folders)])
+    if not near:
+        return "; check the spelling, and that the command runs inside the model's folder"
+    return near.replace("'", f"'{package}.", 1) if package else near
 
 
 def construct(dotted: str | None, arguments: Mapping[str, Any], key: str) -> Any:

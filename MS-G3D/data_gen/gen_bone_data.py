@@ -23,7 +23,8 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--dataset", required=True, choices=("ntu", "ntu120", "kinetics", "own"))
     parser.add_argument("--benchmark", nargs="+", choices=("xview", "xsub", "xset"),
                         help="only these (default: all that the data set has)")
-    parser.add_argument("--data-folder", "--data_folder", type=input_path, default=HERE.parent / "data", metavar="DIR",
+    parser.add_argument("--input", "--data-folder", "--data_folder", dest="data_folder", type=input_path,
+                        default=HERE.parent / "data", metavar="DIR",
                         help="folder that holds ntu/, ntu120/ or kinetics/ (default: ../data); of `own`, the folder "
                              "of the joint files itself")
     parser.add_argument("--skeleton", metavar="PATH",

@@ -22,10 +22,11 @@ DATA = HERE.parent / "data"
 
 def read_options() -> argparse.Namespace:
     parser = Parser(__doc__)
-    parser.add_argument("--data_path", "--data-path", type=input_path, default=DATA / "kinetics_raw", metavar="DIR",
+    parser.add_argument("--input", "--data_path", "--data-path", dest="data_path", type=input_path,
+                        default=DATA / "kinetics_raw", metavar="DIR",
                         help="folder of the recordings and label files (default: ../data/kinetics_raw)")
-    parser.add_argument("--out_folder", "--out-folder", type=Path, default=DATA / "kinetics", metavar="DIR",
-                        help="where results go (default: ../data/kinetics)")
+    parser.add_argument("--output", "--out_folder", "--out-folder", dest="out_folder", type=Path,
+                        default=DATA / "kinetics", metavar="DIR", help="where results go (default: ../data/kinetics)")
     parser.add_argument("--parts", nargs="+", choices=("val", "train"), default=("val", "train"),
                         help="what to make (default: both)")
     add_run_options(parser)

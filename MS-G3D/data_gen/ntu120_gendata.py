@@ -22,6 +22,8 @@ DATA = HERE.parent / "data"
 
 def read_options() -> argparse.Namespace:
     parser = Parser(__doc__)
+    parser.add_argument("--input", type=input_path, nargs=2, metavar="DIR", help="both folders of .skeleton files, in "
+                        "place of --part1-path and --part2-path")
     for part, folder in ((1, "nturgb+d_skeletons"), (2, "nturgb+d_skeletons120")):
         parser.add_argument(f"--part{part}-path", f"--part{part}_path", type=input_path, metavar="DIR",
                             help=f"folder of .skeleton files, part {part} (default: {folder} in ../data/nturgbd_raw or "
@@ -29,8 +31,8 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--ignored-sample-path", "--ignored_sample_path", type=input_path, metavar="FILE",
                         help="official list of samples with missing skeletons, left out (default: looked for beside "
                              "the folders of recordings)")
-    parser.add_argument("--out-folder", "--out_folder", type=Path, default=DATA / "ntu120", metavar="DIR",
-                        help="where results go (default: ../data/ntu120)")
+    parser.add_argument("--output", "--out-folder", "--out_folder", dest="out_folder", type=Path,
+                        default=DATA / "ntu120", metavar="DIR", help="where results go (default: ../data/ntu120)")
     add_run_options(parser)
     return parser.parse_args()
 
@@ -47,7 +49,10 @@ from skeleton_lab.files import claim
 
 def main(options: argparse.Namespace) -> None:
     claim(options.out_folder)
-    given = [options.part1_path, options.part2_path]
+    parts = [options.part1_path, options.part2_path]
+    if options.input and any(parts):
+        raise UserError("--input: names both folders, and --part1-path or --part2-path does too; leave these out")
+    given = options.input or parts
     if any(given) and not all(given):
         raise UserError("--part1-path and --part2-path: only one of them is given; NTU120 needs both folders")
     sources = find_skeletons(given if all(given) else None, NTU120, [DATA / "nturgbd_raw"], "--part1-path/--part2-path")

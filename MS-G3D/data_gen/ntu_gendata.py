@@ -22,14 +22,14 @@ DATA = HERE.parent / "data"
 
 def read_options() -> argparse.Namespace:
     parser = Parser(__doc__)
-    parser.add_argument("--data_path", "--data-path", type=input_path, metavar="DIR",
+    parser.add_argument("--input", "--data_path", "--data-path", dest="data_path", type=input_path, metavar="DIR",
                         help="folder of .skeleton files (default: nturgb+d_skeletons in ../data/nturgbd_raw or in "
                              "../../data/nturgbd_raw)")
     parser.add_argument("--ignored_sample_path", "--ignored-sample-path", type=input_path, metavar="FILE",
                         help="official list of samples with missing skeletons, left out (default: looked for beside "
                              "the folder of recordings)")
-    parser.add_argument("--out_folder", "--out-folder", type=Path, default=DATA / "ntu", metavar="DIR",
-                        help="where results go (default: ../data/ntu)")
+    parser.add_argument("--output", "--out_folder", "--out-folder", dest="out_folder", type=Path,
+                        default=DATA / "ntu", metavar="DIR", help="where results go (default: ../data/ntu)")
     add_run_options(parser)
     return parser.parse_args()
 

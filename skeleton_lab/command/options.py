@@ -50,6 +50,18 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, description: str | None = None, **options: Any) -> None:
         options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
         super().__init__(description=description, allow_abbrev=False, **options)
+        self._inputs: dict[str, bool] = {}  # whether there must be one
+
+    def add_input(self, dest: str, what: str, *aliases: str, many: bool = False, required: bool = True) -> None:
+        """Add the file, or the files, that a command reads: given by place, as `--input` or by one of its `aliases`.
+
+        Args:
+            what: the help text. required: False: without a file `dest` is None, or an empty list.
+        """
+        kind: dict[str, Any] = {"type": input_path, "metavar": "FILE"}
+        self.add_argument(f"{dest}_by_place", nargs="*" if many else "?", help=what, **kind)
+        self.add_argument("--input", *aliases, dest=dest, nargs="+" if many else None, help="the same", **kind)
+        self._inputs[dest] = required
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As its base; unknown flags are told before missing ones, and paths that must be there are looked at.
@@ -60,6 +72,8 @@ class Parser(argparse.ArgumentParser):
         words = list(sys.argv[1:] if args is None else args)
         self._refuse_unknown(words)
         found, rest = super().parse_known_args(words, namespace)
+        for dest, required in self._inputs.items():
+            self._settle(found, dest, required)
         for action in self._actions:
             if action.type is input_path:
                 _require(action, getattr(found, action.dest, None))
@@ -68,6 +82,16 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """End with status 2 and one line."""
         self.exit(EXIT_BAD_INPUT, f"{self.prog}: error: {message} (--help shows all options)\n")
+
+    def _settle(self, found: Any, dest: str, required: bool) -> None:
+        """Keep what was given in one of the two ways."""
+        by_place, named = getattr(found, f"{dest}_by_place"), getattr(found, dest)
+        delattr(found, f"{dest}_by_place")
+        if by_place and named:
+            self.error("FILE is given twice, by place and as --input; give it once")
+        if required and not (by_place or named):
+            self.error("no FILE is given; name one, with --input or without")
+        setattr(found, dest, by_place or named or ([] if isinstance(by_place, list) else None))
 
     def _refuse_unknown(self, words: Sequence[str]) -> None:
         known = [option for action in self._actions if action.help != argparse.SUPPRESS

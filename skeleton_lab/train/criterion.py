@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from skeleton_lab.errors import UserError
+from skeleton_lab.errors import UserError, suggest
 from skeleton_lab.nn.model import has_features
 from skeleton_lab.train.config import Config
 
@@ -74,8 +74,9 @@ def _read(path: Path) -> list[float]:
             words = file.read(_MOST_BYTES).replace(",", " ").split()
         weights = [float(word) for word in words]
     except OSError as error:
-        raise UserError(f"{path}: cannot read the class weights ({error.strerror}); give --class-weights {BALANCED}, "
-                        "or a text file with one number a class") from None
+        remedy = f"; give --class-weights {BALANCED}, or a text file with one number a class"
+        raise UserError(f"{path}: cannot read the class weights ({error.strerror})"
+                        f"{suggest(str(path), [BALANCED]) or remedy}") from None
     except ValueError as error:
         raise UserError(f"{path}: not a list of class weights ({str(error)[:80]}); write one number a class") from None
     if not weights or not all(math.isfinite(weight) and weight >= 0 for weight in weights) or not any(weights):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -27,20 +27,13 @@ def choose_device(requested: list[int | str], say: Callable[[str], None], world:
     world = world or World()
     if "cpu" in requested:
         return torch.device("cpu")
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if not count:
-        if requested[0] not in (0, "auto"):
-            raise UserError(f"--device {' '.join(map(str, requested))}: PyTorch finds no CUDA GPU here; choose cpu or "
-                            "auto, or run check_gpu.py to see why")
-        say("No CUDA GPU found: using the CPU.")
+    if not find_gpus(requested, say):
         return torch.device("cpu")
     requested = [0 if one in ("cuda", "auto") else one for one in requested]
     if world.size > 1:
         requested = _of_this_process(requested, world)
     for index in requested:
-        if int(index) >= count:
-            raise UserError(f"--device {index}: this machine has {count} GPU(s), numbered from 0; "
-                            "run check_gpu.py to see them")
+        require_gpu(int(index))
     if len(requested) > 1:
         say(f"device: {requested} names {len(requested)} GPUs, and one process uses one: GPU {requested[0]}. To use "
             f"all, start it with: torchrun --nproc_per_node={len(requested)} main.py ...")
@@ -50,6 +43,29 @@ def choose_device(requested: list[int | str], say: Callable[[str], None], world:
     if world.size > 1:
         torch.cuda.set_device(device)  # where NCCL communicates
     return device
+
+
+def find_gpus(requested: Sequence[int | str], say: Callable[[str], None]) -> int:
+    """Return how many GPUs PyTorch finds; with 0 the CPU is to be used, which `say` was told.
+
+    Raises:
+        UserError: there is none, and `requested` is one by name, or another number than 0.
+    """
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if not count:
+        if requested[0] not in (0, "auto"):
+            raise UserError(f"--device {' '.join(map(str, requested))}: PyTorch finds no CUDA GPU here; choose cpu or "
+                            "auto, or run check_gpu.py to see why")
+        say("No CUDA GPU found: using the CPU.")
+    return count
+
+
+def require_gpu(index: int) -> None:
+    """Raise a UserError unless this machine has a GPU of this number."""
+    count = torch.cuda.device_count()
+    if index >= count:
+        raise UserError(f"--device {index}: this machine has {count} GPU(s), numbered from 0; run check_gpu.py to see "
+                        "them")
 
 
 def check_kernels(device: torch.device) -> None:

@@ -211,6 +211,8 @@ def open_training(setup: Setup) -> tuple[Split, Split | None]:
     options = _feeder_options(config, "test_feeder_args")
     options |= {key: value for key, value in config.train_feeder_args.items() if key in _WHICH_CLIPS}
     val = _feeder(config, options, "val_share")
+    if hasattr(val, "as_tested"):  # a feeder of one's own may do without
+        val.as_tested()
     if not np.array_equal(train.label, val.label):
         raise UserError("--val-share: the test feeder's options do not read the training data's clips; name validation "
                         "clips with --val-feeder-args instead")

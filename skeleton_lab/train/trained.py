@@ -12,10 +12,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from skeleton_lab.errors import UserError
+from skeleton_lab.errors import UserError, note
 from skeleton_lab.skeletons import Skeleton
 from skeleton_lab.train.checkpoint import load_weights, unprefixed
 from skeleton_lab.train.config import Config, read_config
+from skeleton_lab.train.device import check_kernels, find_gpus, require_gpu
 from skeleton_lab.train.flags import device_index
 from skeleton_lab.train.setup import build_model
 from skeleton_lab.train.spec import TreeSpec
@@ -169,19 +170,22 @@ def _refuse_gaps(model: nn.Module, path: Path) -> None:
 
 
 def pick_device(choice: str) -> torch.device:
-    """Return the device of `auto` (a GPU if there is one), `cpu`, `cuda` or a GPU's index.
+    """Return the device that a script's `--device` names: as `choose_device` does, but numbers stay exact (no TF32).
 
     Raises:
         UserError: there is no such GPU.
     """
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     try:
         named = device_index(choice)
     except ValueError as error:
         raise UserError(f"--device {choice}: {error}") from None
-    if named == "cpu" or (named == "auto" and not count):
+    if named == "cpu" or not find_gpus([named], _in_silence if named == "auto" else note):
         return torch.device("cpu")
-    index = 0 if isinstance(named, str) else named
-    if index >= count:
-        raise UserError(f"--device {choice}: this machine has {count} GPU(s), numbered from 0; choose auto or cpu")
-    return torch.device("cuda", index)
+    device = torch.device("cuda", 0 if isinstance(named, str) else named)
+    require_gpu(device.index)
+    check_kernels(device)
+    return device
+
+
+def _in_silence(line: str) -> None:
+    """Say nothing: `auto` is what nobody asked for."""

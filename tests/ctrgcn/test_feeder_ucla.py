@@ -167,6 +167,18 @@ def test_options_do_what_they_say(feeder_class, made_up):
     assert len(feeder_class("joint", "data/val_label.pkl", root=str(root))) == 464
 
 
+@pytest.mark.parametrize("stream", ["joint", "bone motion"])
+def test_training_clips_that_are_held_out_are_served_as_in_a_test(feeder_class, made_up, stream):
+    root, _ = made_up
+    held_out, drawn = (feeder_class(stream, "train", root=str(root)) for _ in range(2))
+    held_out.as_tested()
+    tested = feeder_class(stream, "val", root=str(root), names=held_out.sample_name)
+    rows = [5, 9, 700]
+    assert torch.equal(held_out.get_batch(rows)[0], tested.get_batch(rows)[0])
+    assert not torch.equal(held_out.get_batch(rows)[0], drawn.get_batch(rows)[0])
+    assert held_out.label == drawn.label
+
+
 @pytest.mark.parametrize(("options", "named"), [
     ({"random_move": True}, "random_move"), ({"random_shift": True}, "random_shift"),
     ({"normalization": True}, "normalization"), ({"use_mmap": True}, "use_mmap"), ({"window_size": 0}, "window_size"),

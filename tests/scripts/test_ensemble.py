@@ -6,6 +6,7 @@ import csv
 import re
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -38,6 +39,8 @@ def place(tmp_path_factory) -> Path:
         for split, labels in (("train", TRUTH[::-1]), ("test", TRUTH)):
             writer.write(f"x_{split}", np.ones((CLIPS, 2, 150), np.float32))
             writer.write(f"y_{split}", labels)
+    with h5py.File(folder / "data.h5", "w") as file, np.load(folder / "data.npz") as arrays:
+        file.update(arrays)
     rows = "\n".join(f"test_{i},{label},0,0.5,1" for i, label in enumerate(TRUTH))
     (folder / "joint" / "predictions.csv").write_text(f"sample,true,predicted,probability,rank\n{rows}\n")
     return folder
@@ -57,8 +60,8 @@ def accuracy(place: Path, *weights: float) -> float:
     return 100 * (total.argmax(axis=1) == TRUTH).mean()
 
 
-@pytest.mark.parametrize("labels", [("--labels", "label.pkl"), ("--labels", "data.npz"), ("--labels", "joint"),
-                                    ("--labels", "joint/predictions.csv"), ()])
+@pytest.mark.parametrize("labels", [("--labels", "label.pkl"), ("--labels", "data.npz"), ("--labels", "data.h5"),
+                                    ("--labels", "joint"), ("--labels", "joint/predictions.csv"), ()])
 def test_given_weights_with_labels_from_anywhere(run_script, place, labels):
     done = run(run_script, place, "--scores", "joint", "bone/epoch1_test_score.pkl", "noise", *labels,
                "--weights", "0.6", "0.4", "0.1")
@@ -145,6 +148,9 @@ def test_classes_from_the_names_of_recordings(run_script, tmp_path):
      "not searched on what the accuracy is reported on"),
     (("--scores", "joint", "--search-labels", "label.pkl"), "--search-labels is for"),
     (("--scores", "joint", "--labels", "broken.csv"), "not a table"),
+    (("--scores", "joint", "--labels", "cut.h5"), "cut.h5: cannot be read, it is damaged"),
+    (("--scores", "joint", "--labels", "empty.h5"), "empty.h5: is empty"),
+    (("--scores", "joint", "--labels", "cut.npz"), "cut.npz: is damaged or not complete"),
 ])
 def test_bad_input_is_one_line(run_script, place, words, complaint):
     write_scores(place / "other.pkl", 1, 5, [f"clip_{i}" for i in range(CLIPS)])
@@ -152,6 +158,9 @@ def test_bad_input_is_one_line(run_script, place, words, complaint):
     dump_plain_pickle(place / "fewer.pkl", dict(list(scores.items())[:30]))
     dump_plain_pickle(place / "nan.pkl", {**scores, "test_3": scores["test_3"] * np.nan})
     (place / "broken.csv").write_text("a,b\n1,2\n")
+    (place / "cut.h5").write_bytes((place / "data.h5").read_bytes()[:3000])
+    (place / "empty.h5").touch()
+    (place / "cut.npz").write_bytes((place / "data.npz").read_bytes()[:1000])
     done = run(run_script, place, *words)
     assert done.returncode == 2 and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
     assert complaint in done.stderr

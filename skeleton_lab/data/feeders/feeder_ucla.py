@@ -77,7 +77,9 @@ class Feeder(BatchFeeder):
                  "use_mmap": use_mmap})
         self.stream = _stream(data_path)
         self.repeat = _repeat(repeat, self.train_val)
-        self.random_choose = self.train_val == "train" if random_choose is None else random_choose
+        self.random_view = self.train_val == "train"
+        self.random_choose = self.random_view if random_choose is None else random_choose
+        self._chosen = random_choose is not None
         self.window_size = _window(window_size)
         self.observation = Observation.of(observe, "feeders.feeder_ucla.Feeder")
         listed = recordings(self.train_val) if names is None else [ListedRecording(name, 0) for name in names]
@@ -90,6 +92,10 @@ class Feeder(BatchFeeder):
 
     def __len__(self) -> int:
         return len(self.label) * self.repeat
+
+    def as_tested(self) -> None:
+        self.random_view = False
+        self.random_choose = self.random_choose and self._chosen
 
     def get_batch(self, indices: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return the clips (N, C, T, V, M) float32, their classes (N,) and `indices` (N,), both int64."""
@@ -135,7 +141,7 @@ class Feeder(BatchFeeder):
         choose = transforms.draw_frames if self.random_choose else transforms.even_frames
         for i in range(len(samples)):
             lengths[i:i + 1] = self.observation.frames(lengths[i:i + 1])
-            if self.train_val == "train":
+            if self.random_view:
                 views[i] = transforms.draw_view()
             picks[i] = choose(int(lengths[i]), self.window_size)
         return lengths, views, picks

@@ -39,6 +39,9 @@ class BatchFeeder(Dataset, ABC):
         *data, labels, _ = self.get_batch([index])
         return (*(tensor[0].numpy() for tensor in data), int(labels[0]), index)
 
+    def as_tested(self) -> None:
+        """Serve training clips that are held out as a test would: without draws that the list of clips asks for."""
+
     @abstractmethod
     def get_batch(self, indices: Sequence[int]) -> tuple[torch.Tensor, ...]:
         """Return the clips (N, C, T, V, M) float32, their classes (N,) and `indices` (N,), both int64.

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from skeleton_lab.data.formats import labels as label_pickles
+from skeleton_lab.data.formats.headers import HDF5, NPZ, kind_of
 from skeleton_lab.data.formats.layouts import read_header, read_labels
 from skeleton_lab.data.formats.nw_ucla import UCLA_ACTIONS
 from skeleton_lab.errors import UserError
@@ -47,9 +48,19 @@ def read_truth(source: str | None, scores: Sequence[str], names: Sequence[Hashab
         path = path / _TABLE
     if not path.exists():
         raise UserError(f"{path}: no such file; give {LABEL_SOURCES}")
-    if path.suffix == ".npz":
+    if _is_archive(path):
         return _from_archive(path, names)
     return _from_table(path) if path.suffix == ".csv" else _from_pickle(path)
+
+
+def _is_archive(path: Path) -> bool:
+    """Whether a file, by its name or its content, holds arrays: a cut or empty one is told as the archive it was."""
+    if path.suffix in (".npz", ".h5", ".hdf5"):
+        return True
+    try:
+        return kind_of(path) in (NPZ, HDF5)
+    except UserError:
+        return False
 
 
 def _from_archive(path: Path, names: Sequence[Hashable]) -> dict[Hashable, int]:

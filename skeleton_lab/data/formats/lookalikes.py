@@ -10,7 +10,8 @@ from skeleton_lab.data.formats.face import Look
 _OTHERS = "which is not read here yet; bring its joints into an archive of clips (docs/own_skeletons.md)"
 _MAGIC = {
     b"%PDF": "a PDF", b"\x89PNG": "a picture (PNG)", b"\xff\xd8\xff": "a picture (JPEG)", b"GIF8": "a picture (GIF)",
-    b"RIFF": "a video or sound (RIFF)", b"\x1aE\xdf\xa3": "a video (Matroska)", b"\x89HDF": "an HDF5 file",
+    b"RIFF": "a video or sound (RIFF)", b"\x1aE\xdf\xa3": "a video (Matroska)", b"\x89HDF": "an HDF5 file; "
+    "convert_ntu60_kaggle_to_ctrgcn.py makes an archive of the clips in it",
     b"\x1f\x8b": "a file packed by gzip; unpack it first", b"\xfd7zXZ": "a file packed by xz; unpack it first",
     b"7z\xbc\xaf": "a 7-Zip archive; unpack it first", b"\x80\x02": "a pickle", b"\x80\x03": "a pickle",
     b"\x80\x04": "a pickle", b"\x80\x05": "a pickle", b"MATLAB": "a MATLAB file",
@@ -23,7 +24,7 @@ def describe(look: Look) -> str:
     if look.is_folder:
         return _folder(look)
     if not look.head:
-        return "an empty file"
+        return "an empty file; copy it again"
     for magic, what in _MAGIC.items():
         if look.head.startswith(magic):
             return what

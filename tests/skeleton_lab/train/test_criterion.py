@@ -63,6 +63,12 @@ def test_a_file_that_is_none_is_refused_by_name(tmp_path, content, words):
     assert str(caught.value).startswith(f"{path}: ") and words in str(caught.value)
 
 
+@pytest.mark.parametrize("word", ["Balanced", "ballanced", "balance"])
+def test_a_mistyped_word_gets_the_nearest_one(word):
+    with pytest.raises(UserError, match=rf"^{word}: cannot read .*; did you mean 'balanced'\?$"):
+        class_weights(config("--class-weights", word), LABELS, MODEL)
+
+
 def test_a_file_of_numbers(tmp_path):
     (tmp_path / "w.txt").write_text("1, 2.5\n0\n")
     assert class_weights(config("--class-weights", str(tmp_path / "w.txt")), LABELS, MODEL) == [1, 2.5, 0]

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from skeleton_lab import errors
 from skeleton_lab.errors import UserError
 from skeleton_lab.train.device import Precision, check_kernels, choose_device, choose_precision
 from skeleton_lab.train.flags import device_index
@@ -27,11 +28,18 @@ def test_what_is_published_goes_on_with_the_cpu_and_says_so(words):
     assert said == ["No CUDA GPU found: using the CPU."]
 
 
+@pytest.mark.parametrize(("word", "said"), [("0", "No CUDA GPU found: using the CPU.\n"), ("auto", ""), ("cpu", "")])
+def test_scripts_that_predict_do_the_same(capsys, monkeypatch, word, said):
+    monkeypatch.setattr(errors, "_noted", set())
+    assert pick_device(word) == torch.device("cpu")
+    assert capsys.readouterr().err == said
+
+
 @pytest.mark.parametrize("word", ["cuda", "CUDA", "3", "cuda:1"])
 def test_what_is_asked_for_by_name_and_is_not_there_is_refused(word):
     with pytest.raises(UserError, match="no CUDA GPU here; choose cpu or auto"):
         choose_device([device_index(word)], print)
-    with pytest.raises(UserError, match=f"--device {word}: "):
+    with pytest.raises(UserError, match=f"--device {device_index(word)}: "):
         pick_device(word)
 
 

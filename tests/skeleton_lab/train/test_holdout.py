@@ -1,6 +1,7 @@
 """Validation clips: drawn from the training's or given, they choose the best epoch; exact when resumed or shared."""
 
 import csv
+import importlib
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import torch
 from skeleton_lab.errors import UserError
 from skeleton_lab.train.holdout import held_out, rows_of
 from tests.ranks import run_ranks
-from tests.skeleton_lab.train.conftest import assert_same_weights, run_here
+from tests.skeleton_lab.train.conftest import TOY, assert_same_weights, run_here
 
 ALL = ("--val-share", "0.25", "--class-weights", "balanced", "--label-smoothing", "0.1", "--freeze", "hidden.bias",
        "--early-stop", "9", "--train-feeder-args", "clips=40", "--test-feeder-args", "clips=40")
@@ -58,6 +59,16 @@ def test_the_best_epoch_is_that_of_the_validation_clips(whole):
     report = (folder / "report.html").read_text()
     assert "picked on validation clips" in report
     assert all(name in report for name in ("val_share", "class_weights", "label_smoothing", "freeze", "early_stop"))
+
+
+def test_a_feeder_is_told_which_clips_are_held_out(tmp_path, monkeypatch):
+    def told(feeder):
+        raise UserError(f"{len(feeder)} clips as tested")
+
+    monkeypatch.syspath_prepend(str(TOY))
+    monkeypatch.setattr(importlib.import_module("toy_feeder").Feeder, "as_tested", told, raising=False)
+    assert "40 clips as tested" in run_here(tmp_path / "held_out", *ALL).stderr
+    assert run_here(tmp_path / "none", "--num-epoch", "1").returncode == 0
 
 
 def test_resumed_it_is_the_same_to_the_bit(whole, tmp_path):

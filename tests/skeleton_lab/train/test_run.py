@@ -208,7 +208,10 @@ def test_weights_can_start_a_run_and_parts_can_be_ignored(trained, toy, tmp_path
 
 @pytest.mark.parametrize(("flags", "parts"), [
     (("--model", "toy_model.Modell"), ("toy_model.Modell", "did you mean 'Model'")),
-    (("--model", "nowhere.Model"), ("no module named 'nowhere'",)),
+    (("--model", "nowhere.Model"), ("no module named 'nowhere'; check the spelling",)),
+    (("--model", "toy_modle.Model"), ("no module named 'toy_modle'; did you mean 'toy_model'?",)),
+    (("--model", "skeleton_lab.nn.modle.Model"), ("no module named 'skeleton_lab.nn.modle'; did you mean "
+                                                  "'skeleton_lab.nn.model'?",)),
     (("--model", "Model"), ("is not a dotted path",)),
     (("--feeder", "toy_feeder.Feed"), ("toy_feeder.Feed", "did you mean 'Feeder'")),
     (("--train-feeder-args", "clip=3"), ("train_feeder_args", "takes no option 'clip'", "did you mean 'clips'")),
