@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.fuzz import archives, configs, label_pickles, literals, pyskl_files, recordings
+from tests.fuzz import archives, configs, label_pickles, literals, pose_files, pyskl_files, recordings
 from tests.fuzz.mutations import fuzz, limited_memory
 
 COUNT = 1500
@@ -45,3 +45,9 @@ def test_mutated_files_of_pyskl_are_read_or_refused():
     assert all(pyskl_files.check_content(seed) for seed in pyskl_files.SEEDS)
     num_read, _ = fuzz(pyskl_files.check, 150, seed=0)
     assert 5 < num_read < 145
+
+
+def test_mutated_pose_files_are_read_or_refused():
+    assert all(pose_files.check_content(seed) for seed in pose_files.SEEDS)
+    num_read, _ = fuzz(pose_files.check, 400, seed=0)
+    assert 20 < num_read < 380

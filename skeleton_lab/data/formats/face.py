@@ -28,7 +28,10 @@ class Wanted:
 
     split: of an archive; None: the test split, or the only one. first_split: looked for first where `split` is None.
     indices: which recordings, from 0; None: all. skeleton: of the joints, whatever the file says. usual: the skeleton
-    of joints of which the file does not tell it. long: allow text files of any length, to be cut into windows.
+    of joints of which the file does not tell it. long: allow text files of any length, to be cut into windows. fps,
+    image_size: frames a second, and width and height of the picture, whatever the file says. hands: the hands' joints
+    behind the body's, of files that keep them apart. in_space: of a file with joints both in the picture and in space,
+    those in space.
     """
 
     split: str | None = None
@@ -37,6 +40,10 @@ class Wanted:
     usual: Skeleton | None = None
     long: bool = False
     first_split: str = "test"
+    fps: float | None = None
+    image_size: tuple[int, int] | None = None
+    hands: bool = False
+    in_space: bool = False
 
     def places(self, path: Path, count: int) -> Sequence[int]:
         """Return the places of the chosen ones of `count`; UserError if one of them is not there."""
@@ -123,17 +130,29 @@ def load_json(path: str | Path) -> Any:
     """Return the content of a JSON file.
 
     Raises:
-        UserError: it cannot be read, is larger than 64 MiB, or is no JSON (names the line).
+        UserError: it cannot be read, is larger than 64 MiB, or is no JSON (names the line); also where it holds the
+            bare words NaN and Infinity, which JSON has not and Python writes all the same.
     """
     try:
         with open(path, "rb") as file:
             text = file.read(MAX_JSON_BYTES + 1)
         if len(text) > MAX_JSON_BYTES:
             raise UserError(f"{path}: is larger than {MAX_JSON_BYTES >> 20} MiB; {REMEDY}")
-        return json.loads(text)
+        return json.loads(text, parse_constant=_Refusing(path))
     except OSError as error:
         raise UserError(f"{path}: cannot read it ({error.strerror}); {REMEDY}") from error
     except json.JSONDecodeError as error:
         raise UserError(f"{path}:{error.lineno}: is not JSON ({error.msg}); {REMEDY}") from error
     except (UnicodeDecodeError, RecursionError, ValueError) as error:
         raise UserError(f"{path}: is not JSON ({type(error).__name__}); {REMEDY}") from error
+
+
+class _Refusing:
+    """What is called for the words NaN, Infinity and -Infinity of a JSON file."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = path
+
+    def __call__(self, word: str) -> None:
+        raise UserError(f"{self.path}: holds the word {word}, which is no number; write the file again with a "
+                        "confidence of 0, or null, where nothing was seen")

@@ -24,6 +24,14 @@ class Made(Enum):
     FILED = "filed"
 
 
+class Unit(Enum):
+    """What coordinates count: metres, pixels of a picture, or shares of a picture's width and height."""
+
+    METRES = "metres"
+    PIXELS = "pixels"
+    SHARES = "shares"
+
+
 @dataclass(frozen=True, eq=False)
 class Recording:
     """What a file tells of some people over time; None where it does not tell.
@@ -37,6 +45,8 @@ class Recording:
         label: the class, from 0. class_names: of all classes that `label` counts among, in their order.
         centre: the joint that becomes the origin when a clip for training is made; None: nothing is moved.
         y_down: y points down, as in pictures. image_size: width and height of the picture in pixels.
+        unit: of the coordinates; None: not known. recorded: (T,) bool, the frames that the file holds, with people or
+            without; None: all of them.
         made: how far the frames are prepared.
     """
 
@@ -51,6 +61,8 @@ class Recording:
     centre: int | None = None
     y_down: bool = False
     image_size: tuple[int, int] | None = None
+    unit: Unit | None = None
+    recorded: np.ndarray | None = None
     made: Made = Made.RECORDED
 
     @property
@@ -97,7 +109,8 @@ class Recording:
         if isinstance(self.held, Sightings):
             return replace(self, held=self.held.between(start, stop))
         confidence = None if self.confidence is None else self.confidence[start:stop]
-        return replace(self, held=self.frames[start:stop], confidence=confidence)
+        recorded = None if self.recorded is None else self.recorded[start:stop]
+        return replace(self, held=self.frames[start:stop], confidence=confidence, recorded=recorded)
 
     def with_skeleton(self, told: Skeleton | None, usual: Skeleton | None = None) -> Recording:
         """Return it with the skeleton that was `told`; else its own; else the `usual` one, if it fits in number.
@@ -124,7 +137,7 @@ class Recording:
             return self.skeleton
         fitting = ", ".join(skeleton_path(skeleton) for skeleton in skeletons_with(self.num_joints))
         raise UserError(f"{self.name}: does not say which skeleton its {self.num_joints} joints are; say it with "
-                        f"--skeleton, such as {fitting or 'your own in skeleton_lab.own_skeletons'} "
+                        f"--joints or --skeleton, such as {fitting or 'your own in skeleton_lab.own_skeletons'} "
                         "(docs/own_skeletons.md)")
 
     def picture(self, title: str) -> SkeletonClip:

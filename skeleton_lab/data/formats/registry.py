@@ -21,13 +21,22 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from skeleton_lab.data.formats import (
+    alphapose,
     archived_clips,
+    azure_kinect,
+    coco_results,
     kinetics,
+    mediapipe,
+    mediapipe_csv,
+    mmpose,
     msr_action3d,
     npy_clips,
     nw_ucla,
+    openpose,
     pku_mmd,
     pose_clips,
+    pose_file,
+    rtmlib_arrays,
     skeleton_file,
     utd_mhad,
 )
@@ -46,6 +55,15 @@ FORMATS: tuple[Format, ...] = (
     utd_mhad.FORMAT,
     msr_action3d.FORMAT,
     pku_mmd.FORMAT,
+    openpose.FORMAT,
+    alphapose.FORMAT,
+    coco_results.FORMAT,
+    mmpose.FORMAT,
+    mediapipe.FORMAT,
+    mediapipe_csv.FORMAT,
+    rtmlib_arrays.FORMAT,
+    azure_kinect.FORMAT,
+    pose_file.FORMAT,
 )
 SUFFIXES = tuple(dict.fromkeys(suffix for entry in FORMATS for suffix in entry.suffixes))
 KINDS = ", ".join(entry.name for entry in FORMATS)

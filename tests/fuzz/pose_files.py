@@ -1,0 +1,40 @@
+"""Fuzz the readers of pose estimators' and body trackers' files, through the registry, as `recordings` does.
+
+    python -m tests.fuzz.pose_files --count 100000
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import tempfile
+from pathlib import Path
+
+from tests.fuzz.mutations import BINARY, inserting, main, mutate
+from tests.fuzz.recordings import check_content
+from tests.pose_files import KINDS, Kind
+
+
+def _content(kind: Kind) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = kind.write(Path(folder, kind.name), kind.made(num_frames=9))
+        return (sorted(path.iterdir())[0] if path.is_dir() else path).read_bytes()
+
+
+SEEDS = (*map(_content, KINDS.values()), json.dumps({"0.jpg": {"bodies": [{"joints": [0.5] * 54}]}}).encode())
+WORDS = (b"-1", b"0", b"1e9", b"999999999", b"1e400", b"nan", b"NaN", b"Infinity", b"null", b"true", b"[]", b"{}",
+         b"\"", b"[[[[[[[[", b",", b"\n", b"\t", b" ", b";", b"people", b"instances", b"keypoints", b"keypoint_scores",
+         b"frames",
+         b"frame", b"frame_id", b"image_id", b"landmarks", b"visibility", b"idx", b"bodies", b"joint_positions",
+         b"pose_keypoints_3d", b"\x00", b"\xff\xfe", b"\xef\xbb\xbf", b"PK\x03\x04", b"\x1b[31m",
+         b"12345678901234567890")
+MUTATIONS = (*BINARY, inserting(WORDS), inserting(WORDS), inserting(WORDS))
+
+
+def check(rng: random.Random) -> bool:
+    """Make an input and check it."""
+    return check_content(mutate(SEEDS, MUTATIONS, rng))
+
+
+if __name__ == "__main__":
+    main(check, __doc__)
