@@ -1,4 +1,4 @@
-"""Channel-wise refined aggregation (CTR-GCN, equations 2 to 7) of all subsets as one operator.
+"""Channel-wise refined aggregation (CTR-GCN, section 3.2) of all subsets as one operator.
 As equations it is `ChannelWiseRefinement` in `model/reference.py`.
 
 Axes: B bodies, S subsets, C channels in or out, R relation channels, V source joint, U target joint, T frames.
