@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import re
 import resource
@@ -11,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import torch
+
+from skeleton_lab.command.processors import usable_cores
 
 MIB = 2**20
 
@@ -23,7 +24,7 @@ def describe_machine(device: torch.device) -> dict[str, Any]:
     """
     gpu = torch.cuda.get_device_properties(device) if device.type == "cuda" else None
     return {
-        "cpu": _cpu_model(), "cores": _usable_cores(), "memory_mib": _memory_mib(),
+        "cpu": _cpu_model(), "cores": usable_cores(), "memory_mib": _memory_mib(),
         "gpu": gpu.name if gpu else None, "gpu_memory_mib": gpu.total_memory // MIB if gpu else None,
         "os": platform.platform(), "python": platform.python_version(), "torch": str(torch.__version__),
         "cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version() if gpu else None,
@@ -40,10 +41,6 @@ def peak_resident_bytes() -> int:
 def _cpu_model() -> str:
     match = re.search(r"^model name\s*:\s*(.+)$", _text_of("/proc/cpuinfo"), re.M)
     return match.group(1).strip() if match else platform.processor() or platform.machine()
-
-
-def _usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _memory_mib() -> int | None:

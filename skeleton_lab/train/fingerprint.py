@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from skeleton_lab.command.processors import threads_are_chosen
 from skeleton_lab.errors import UserError
 from skeleton_lab.train.setup import Setup, Split
 from skeleton_lab.train.watched import Watch, names_a_source
@@ -26,6 +27,7 @@ DATA, CODE = "data", "code"  # what may have changed, as `--accept-changes` name
 _ENGINE = Path(__file__).resolve().parent.parent
 _ROOMS = ("nn", "streams", "train", "data/feeders", "data/formats")  # of the engine; no result depends on the others
 _MOST_LISTED = 4
+_THREADS = "the number of threads"  # of PyTorch on the CPU, among the versions
 Fingerprint = dict[str, Any]
 
 
@@ -68,6 +70,7 @@ class Basis:
         if not before:
             log("The state is of an older version, which kept no fingerprint of data and code: they are not compared.")
             return
+        self._keep_threads(before.get("versions", {}))
         changes = setup.world.from_main(lambda: differences(before, self._fingerprint, setup))
         refused = [kind for kind in changes if kind not in setup.config.accept_changes]
         if refused:
@@ -82,6 +85,15 @@ class Basis:
         if setup.world.is_main:
             for text in other_versions(before, self._fingerprint):
                 log(f"{text}: results may differ in their last digits from those of an unbroken run.")
+
+    def _keep_threads(self, before: Mapping[str, str]) -> None:
+        """Go on with as many threads as before, where nobody asked for a number: sums in another order round others."""
+        setup, threads = self._setup, before.get(_THREADS, "")
+        if setup.device.type == "cpu" and threads_are_chosen() and threads.isdecimal():
+            torch.set_num_threads(max(1, int(threads)))
+            if setup.world.is_main:
+                self._fingerprint = {**self._fingerprint, "versions": _versions(setup.device)}
+            setup.work_dir.log(f"Going on with {threads} thread{'s' * (threads != '1')}, as before.")
 
     def require_unchanged(self) -> None:
         """Raise a UserError, in all processes, where a file of the data has changed since the training began."""
@@ -106,7 +118,7 @@ def _fingerprint(setup: Setup, parts: Mapping[str, Split], watch: Watch) -> Fing
 def _versions(device: torch.device) -> dict[str, str]:
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     found = {"PyTorch": str(torch.__version__), "NumPy": np.__version__, "the device": name}
-    return found | ({"the number of threads": str(torch.get_num_threads())} if device.type == "cpu" else {})
+    return found | ({_THREADS: str(torch.get_num_threads())} if device.type == "cpu" else {})
 
 
 def differences(before: Fingerprint, now: Fingerprint, setup: Setup) -> dict[str, list[str]]:

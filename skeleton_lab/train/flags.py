@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from skeleton_lab.command.processors import usable_cores
 from skeleton_lab.shares import share_range
 from skeleton_lab.train.place import place_from_environment
 
@@ -129,5 +129,4 @@ def default_workers() -> int:
 
     Of several training processes each gets its share of the cores, and at least one loader process.
     """
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(min(usable // place_from_environment().local_size, 4), 1)
+    return max(min(usable_cores() // place_from_environment().local_size, 4), 1)

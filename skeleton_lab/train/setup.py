@@ -14,6 +14,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
+from skeleton_lab.command.processors import threads_text
 from skeleton_lab.errors import UserError
 from skeleton_lab.files import replacing
 from skeleton_lab.imports import construct, load_object
@@ -99,6 +100,8 @@ def set_up(config: Config, spec: TreeSpec, work_dir: WorkDir, world: World, serv
     torch.backends.cudnn.deterministic = config.deterministic
     torch.backends.cudnn.benchmark = not config.deterministic
     device = choose_device(config.device, work_dir.log, world)
+    if device.type == "cpu":
+        work_dir.log(f"{threads_text(torch.get_num_threads())}.")
     precision = choose_precision(config.half, config.amp_dtype, device, work_dir.log)
     vectors = services.vectors(config)
     model = build_model(config, vectors)

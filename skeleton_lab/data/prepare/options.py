@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 from skeleton_lab.command.options import Parser, input_path
-
-
-def available_cores() -> int:
-    """Return how many processors this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on Linux
-        return os.cpu_count() or 1
+from skeleton_lab.command.processors import usable_cores
 
 
 def add_jobs_option(parser: argparse.ArgumentParser) -> None:
     """Add `--jobs` (and upstream's `--n_cores`)."""
-    parser.add_argument("--jobs", "--n_cores", "--n-cores", type=int, default=available_cores(), metavar="N",
+    parser.add_argument("--jobs", "--n_cores", "--n-cores", type=int, default=usable_cores(), metavar="N",
                         help="worker processes (default: all %(default)s cores)")
 
 

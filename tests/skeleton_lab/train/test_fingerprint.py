@@ -148,6 +148,28 @@ def test_the_engine_and_the_tree_are_code(begun):
     assert f"PyTorch was 1.0 and is {torch.__version__}: results may differ" in done.stdout
 
 
+@pytest.mark.parametrize("chosen_here", [True, False])
+def test_threads_that_nobody_asked_for_stay_as_many_as_before(begun, monkeypatch, chosen_here):
+    """With as many threads, sums round as they did; a number in the environment is the user's wish."""
+    work, data = begun
+    state = torch.load(work / "training_state.pt", weights_only=True)
+    state["fingerprint"]["versions"]["the number of threads"] = "3"
+    torch.save(state, work / "training_state.pt")
+    threads = torch.get_num_threads()
+    monkeypatch.setenv("OMP_NUM_THREADS", str(threads))
+    monkeypatch.setenv("SKELETON_LAB_THREADS", str(threads) if chosen_here else "")
+    try:
+        done = run_here(work, *flags_for(data), "--resume")
+        assert done.returncode == 0, done.stderr
+        assert torch.get_num_threads() == (3 if chosen_here else threads)
+    finally:
+        torch.set_num_threads(threads)
+    state = torch.load(work / "training_state.pt", weights_only=True)
+    assert state["fingerprint"]["versions"]["the number of threads"] == ("3" if chosen_here else str(threads))
+    assert ("Going on with 3 threads, as before" in done.stdout) == chosen_here
+    assert ("the number of threads was 3" in done.stdout) == (not chosen_here)
+
+
 def test_a_state_of_an_older_version_is_not_compared(begun):
     work_dir, data = begun
     state = torch.load(work_dir / "training_state.pt", weights_only=True)
