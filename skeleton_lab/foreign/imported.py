@@ -152,7 +152,7 @@ def _from_steps(steps: list[tuple[str, dict[str, Any]]], flat: bool) -> dict[str
             options["clip_len"] = step.get("clip_len")
         elif kind == ("PreNormalize2D" if flat else "PreNormalize3D"):
             options["normalize"] = {key: value for key, value in step.items()
-                                    if key in ("mode", "threshold", "align_spine", "align_center")}
+                                    if key in ("mode", "threshold", "align_spine", "align_center", "align_shoulder")}
         elif kind == "RandomRot":
             options["random_rot"] = step.get("theta", 0.3)
         elif kind == "RandomScale":

@@ -15,6 +15,7 @@ RUNS = [
     (("compiling.py", "--subjects", "unit", "--compiler", "eager", "--clips", "1", "--frames", "8", "--pairs", "1"),
      r"compiled +gradients off by [\d.e-]+"),
     (("feeder.py", "--clips", "24", "--batch-size", "8", "--rounds", "1"), r"clips/s on one core"),
+    (("feeder_pyskl.py", "--clips", "16", "--batch-size", "16", "--rounds", "1"), r"2D, bm, ten test clips +[\d,]+"),
     (("fingerprint.py", "--gb", "0.05"), r"0\.05 GB on .*: data [\d.]+ s, code [\d.]+ s"),
     (("finite.py", "--clips", "1", "--frames", "8", "--steps", "1", "--turns", "1"), r"step with the look / without"),
     (("memory_prediction.py", "--points", "1"), r"\| CPU, torch .* [+-][\d.]+% \|"),

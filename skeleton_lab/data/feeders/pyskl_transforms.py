@@ -1,15 +1,17 @@
-"""What PYSKL and MMAction2 make of keypoints before a network sees them, for many clips at once.
+"""What PYSKL and MMAction2 make of keypoints before a network sees them, for the rows of many recordings at once.
 
-Axes: N clips, M persons, L frames, V joints, C coordinates. Their files are half-precise, and so are some of their
-steps: published numbers depend on it, so they are here too.
+A row is one person in one frame. Axes: N recordings, S rows, V joints, C coordinates. Their files are half-precise, and
+so are some of their steps: published numbers depend on it, so they are here too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
+import torch
+
+from skeleton_lab.data.feeders.pyskl_rows import Rows
 
 NTU_JOINTS, NTU_CENTRE = 25, 1
 SPINE, SHOULDERS = (0, 1), (4, 8)  # from the first joint to the second
@@ -27,14 +29,28 @@ MEAN_SCORE_OF_MOTION = (17, 18)  # of hands the difference of scores is taken, a
 
 
 def centre_of(first: np.ndarray) -> np.ndarray:
-    """Return the origins (N, C) of clips whose first person's first frames are (N, V, C)."""
+    """Return the origins (N, C) of recordings whose first persons' first frames are (N, V, C)."""
     return first[:, NTU_CENTRE if first.shape[1] == NTU_JOINTS else -1]
 
 
-def centred(x: np.ndarray, centre: np.ndarray) -> np.ndarray:
-    """Return x (N, M, L, V, 3) about the centres (N, 3), in its precision; joints at zero are absent, and stay."""
-    present = (x != 0).any(axis=-1, keepdims=True)
-    return (x - centre[:, None, None, None]) * present
+def centred(x: np.ndarray, centres: np.ndarray, rows: Rows | None = None) -> np.ndarray:
+    """Return x (S, V, 3) about the centres (N, 3) of its recordings, in its precision; joints at zero are absent, and
+    stay. rows: which are whose; None: each row is a recording.
+    """
+    origins = np.tile(centres, (1, x.shape[1]))
+    origins = origins if rows is None else rows.of_each(origins)
+    moved = torch.from_numpy(x).view(len(x), -1) - torch.from_numpy(origins)  # NumPy is slow in half precision
+    made = moved.numpy().reshape(x.shape)
+    made.reshape(-1, 3)[_absent(x)] = 0
+    return made
+
+
+def _absent(x: np.ndarray) -> np.ndarray:
+    """Return which joints of x (S, V, 3), counted through, are at zero."""
+    zero = (np.ascontiguousarray(x).view(f"u{x.itemsize}").reshape(-1) << 1) == 0  # all bits but the sign
+    found = np.flatnonzero(zero)
+    found = found[found % 3 == 0]
+    return found[zero[found + 1] & zero[found + 2]] // 3
 
 
 def upright(first: np.ndarray, shoulders: bool = True, spine: bool = True) -> np.ndarray:
@@ -46,8 +62,10 @@ def upright(first: np.ndarray, shoulders: bool = True, spine: bool = True) -> np
     if spine:
         turns = _onto(first[:, SPINE[1]] - first[:, SPINE[0]], np.array([0, 0, 1]))
     if shoulders:
-        turned = np.einsum("nvd,nkd->nvk", first, turns)
-        turns = _onto(turned[:, SHOULDERS[1]] - turned[:, SHOULDERS[0]], np.array([1, 0, 0])) @ turns
+        across = first[:, SHOULDERS[1]], first[:, SHOULDERS[0]]
+        if spine:
+            across = tuple(np.einsum("nd,nkd->nk", end, turns) for end in across)
+        turns = _onto(across[0] - across[1], np.array([1, 0, 0])) @ turns
     return turns
 
 
@@ -60,8 +78,7 @@ def _onto(vectors: np.ndarray, axis: np.ndarray) -> np.ndarray:
         across = np.cross(vectors, axis)  # double precision from here on
         normed = across / np.sqrt((across * across).sum(axis=1))[:, None]
     still = (np.abs(across).sum(axis=1) < _SMALL) | (np.abs(angles) < _SMALL) | ~np.isfinite(angles)
-    turns = _rotations(np.where(still[:, None], 0, normed), np.where(still, 0, angles))
-    return turns
+    return _rotations(np.where(still[:, None], 0, normed), np.where(still, 0, angles))
 
 
 def _rotations(axes: np.ndarray, angles: np.ndarray) -> np.ndarray:
@@ -73,19 +90,50 @@ def _rotations(axes: np.ndarray, angles: np.ndarray) -> np.ndarray:
     return np.eye(3) + sin * cross + (1 - cos) * (cross @ cross)
 
 
-def turned(x: np.ndarray, matrices: np.ndarray) -> np.ndarray:
-    """Return x (N, ..., 3) rotated by (N, 3, 3), float64."""
-    flat = x.reshape(len(x), -1, 3).astype(np.float64)
-    return (flat @ matrices.transpose(0, 2, 1)).reshape(x.shape)
+def turned(x: np.ndarray, matrices: np.ndarray, bounds: np.ndarray) -> np.ndarray:
+    """Return x (S, V, C) float64, the first coordinates of each recording's rows rotated by its matrix, (N, 2, 2) or
+    (N, 3, 3); further channels stay. bounds: (N + 1,) where the rows of each begin.
+    """
+    size = matrices.shape[1]
+    wide = torch.from_numpy(x).double().numpy()
+    made = np.empty_like(wide)
+    made[..., size:] = wide[..., size:]
+    for matrix, begin, end in zip(matrices, bounds[:-1], bounds[1:], strict=True):
+        np.matmul(wide[begin:end].reshape(-1, wide.shape[2])[:, :size], matrix.T,
+                  out=made[begin:end].reshape(-1, wide.shape[2])[:, :size])
+    return made
 
 
 def euler(angles: np.ndarray) -> np.ndarray:
-    """Return the rotations (3, 3) about z, y and x by three angles, theirs of random turns."""
+    """Return the rotations (3, 3) about z, y and x by three angles, theirs of random turns; (2, 2) by one angle."""
+    if len(angles) == 1:
+        sin, cos = np.sin(angles[0]), np.cos(angles[0])
+        return np.array([[cos, -sin], [sin, cos]])
     (sa, sb, sc), (ca, cb, cc) = np.sin(angles), np.cos(angles)
     about_x = np.array([[1, 0, 0], [0, ca, sa], [0, -sa, ca]])
     about_y = np.array([[cb, 0, -sb], [0, 1, 0], [sb, 0, cb]])
     about_z = np.array([[cc, sc, 0], [-sc, cc, 0], [0, 0, 1]])
     return about_z @ about_y @ about_x
+
+
+def noise_of(shape: tuple[int, int, int], sigma: float) -> np.ndarray:
+    """Draw noise (S, V, C) of a recording's S rows, of a size of `sigma` in a direction of its own for each joint."""
+    rows, joints, channels = shape
+    sizes = np.random.randn(rows, joints) * sigma
+    directions = np.random.uniform(-1, 1, (channels, rows, joints))
+    return (sizes * directions / np.linalg.norm(directions, axis=0)).transpose(1, 2, 0)
+
+
+def noisy(x: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    """Return x (S, V, C) with noise (S, V, C) in proportion to the extent of each row; absent persons have none."""
+    return x + noise * np.linalg.norm(x.max(axis=1) - x.min(axis=1), axis=1)[:, None, None]
+
+
+def in_picture(x: np.ndarray, middle: np.ndarray, half: np.ndarray, rows: Rows) -> np.ndarray:
+    """Return x (S, V, 2) relative to a middle and half extent of its recordings, (N, 2) both, in its precision."""
+    parts = (rows.of_each(np.tile(part.astype(x.dtype), (1, x.shape[1]))) for part in (middle, half))
+    middles, halves = map(torch.from_numpy, parts)
+    return ((torch.from_numpy(x).view(len(x), -1) - middles) / halves).numpy().reshape(x.shape)
 
 
 def spans(x: np.ndarray, score: np.ndarray | None, threshold: float) -> tuple[np.ndarray, np.ndarray] | None:
@@ -100,26 +148,16 @@ def spans(x: np.ndarray, score: np.ndarray | None, threshold: float) -> tuple[np
     return ((high + low) / 2, (high - low) / 2) if (high - low > LEAST_RANGE).all() else None
 
 
-def features(now: np.ndarray, after: np.ndarray | None, last: np.ndarray | None, feats: Sequence[str],
-             ) -> np.ndarray:
-    """Return the features (N, M, L, V, C * number of feats) float32 of some frames.
+def features(x: np.ndarray, ends: np.ndarray, feats: Sequence[str]) -> np.ndarray:
+    """Return the features (S, V, C * number of feats) float32 of rows (S, V, C).
 
     Args:
-        now: (N, M, L, V, C). after: the frames that follow them, where there are motions among `feats`. last:
-            (N, L) whether nothing follows.
-        feats: "j" joints, "b" bones, "jm" and "bm" their motions.
+        ends: rows that no other follows. feats: "j" joints, "b" bones, "jm" and "bm" their motions.
     """
-    bones = {id(part): _bones(part) for part in (now, after) if part is not None} if _any(feats, "b") else {}
-    made = []
-    for feat in feats:
-        here, there = (bones[id(part)] if "b" in feat and part is not None else part for part in (now, after))
-        assert here is not None
-        made.append(_motion(here, there, last) if "m" in feat else here)
-    return np.concatenate([part.astype(np.float32, copy=False) for part in made], axis=-1)
-
-
-def _any(feats: Sequence[str], letter: str) -> bool:
-    return any(letter in feat for feat in feats)
+    bones = _bones(x) if any("b" in feat for feat in feats) else x
+    made = [bones if "b" in feat else x for feat in feats]
+    made = [_motion(part, ends) if "m" in feat else part for part, feat in zip(made, feats, strict=True)]
+    return np.concatenate(made, axis=-1, dtype=np.float32, casting="same_kind")
 
 
 def _scored(x: np.ndarray, joints: tuple[int, ...]) -> bool:
@@ -127,17 +165,29 @@ def _scored(x: np.ndarray, joints: tuple[int, ...]) -> bool:
 
 
 def _bones(x: np.ndarray) -> np.ndarray:
-    """Return x (..., V, C) relative to the other ends of bones, float32; of two scores the mean."""
-    other = x[..., BONES[x.shape[-2]], :]
-    bones = (x - other).astype(np.float32)
+    """Return x (S, V, C) relative to the other ends of bones, float32; of two scores the mean."""
+    other = torch.from_numpy(x.take(BONES[x.shape[1]], axis=1))
+    here = torch.from_numpy(x)
+    bones = (here - other).float()
     if _scored(x, FLAT):
-        bones[..., 2] = (x[..., 2] + other[..., 2]) / 2
-    return bones
+        bones[..., 2] = (here[..., 2] + other[..., 2]) / 2
+    return bones.numpy()
 
 
-def _motion(now: np.ndarray, after: Any, last: Any) -> np.ndarray:
-    """Return what changes to the following frame; nothing where none follows."""
-    motion = after - now
-    if _scored(now, MEAN_SCORE_OF_MOTION):
-        motion[..., 2] = (now[..., 2] + after[..., 2]) / 2
-    return motion * ~last[:, None, :, None, None]
+def _motion(x: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Return what changes to the following row; nothing where none follows."""
+    here = torch.from_numpy(x)
+    motion = torch.zeros_like(here)
+    torch.sub(here[1:], here[:-1], out=motion[:-1])
+    if _scored(x, MEAN_SCORE_OF_MOTION):
+        motion[:-1, :, 2] = (here[:-1, :, 2] + here[1:, :, 2]) / 2
+    motion[torch.from_numpy(ends)] = 0
+    return motion.numpy()
+
+
+def clips_of(x: np.ndarray, rows: Rows) -> np.ndarray:
+    """Return the clips (N, K, M, L, V, C) float32 that show rows (S, V, C); zeros where nobody is."""
+    padded = np.empty((len(x) + 1, x[0].size), np.float32)
+    padded[:-1] = x.reshape(len(x), -1)
+    padded[-1] = 0
+    return padded.take(rows.places, axis=0).reshape(*rows.places.shape, *x.shape[1:])
