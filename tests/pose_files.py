@@ -168,6 +168,25 @@ def pose_file(path: Path, made: People, skeleton: Skeleton = BODY_25, fps: float
     return path
 
 
+POSE2SIM = ("Hip", "RHip", "RKnee", "RAnkle", "RBigToe", "RSmallToe", "RHeel", "LHip", "LKnee", "LAnkle", "LBigToe",
+            "LSmallToe", "LHeel", "Neck", "Head", "Nose", "RShoulder", "RElbow", "RWrist", "LShoulder", "LElbow",
+            "LWrist")
+
+
+def trc(path: Path, points: np.ndarray, names: tuple[str, ...] = POSE2SIM, unit: str = "m") -> Path:
+    """Write (T, markers, 3), empty fields for NaN, frames counted from 1; one that is all NaN gets no row."""
+    header = ["PathFileType\t4\t(X/Y/Z)\t" + path.name,
+              "DataRate\tCameraRate\tNumFrames\tNumMarkers\tUnits\tOrigDataRate\tOrigDataStartFrame\tOrigNumFrames",
+              f"60\t60\t{len(points)}\t{len(names)}\t{unit}\t60\t1\t{len(points)}",
+              "Frame#\tTime\t" + "\t\t\t".join(names) + "\t\t",
+              "\t\t" + "\t".join(f"{axis}{number + 1}" for number in range(len(names)) for axis in "XYZ")]
+    rows = [f"{number + 1}\t{number / 60}\t" + "\t".join("" if np.isnan(value) else repr(float(value))
+                                                        for value in frame.ravel())
+            for number, frame in enumerate(points) if not np.isnan(frame).all()]
+    path.write_text("\n".join([*header, "", *rows]) + "\n")
+    return path
+
+
 @dataclass(frozen=True)
 class Kind:
     """A format: what writes it, and what it can tell. tracked: it gives ids. flat, one, numbered: see `people`."""

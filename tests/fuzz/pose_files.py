@@ -10,9 +10,12 @@ import random
 import tempfile
 from pathlib import Path
 
+import numpy as np
+
+from tests.fuzz.archives import npz
 from tests.fuzz.mutations import BINARY, inserting, main, mutate
 from tests.fuzz.recordings import check_content
-from tests.pose_files import KINDS, Kind
+from tests.pose_files import KINDS, POSE2SIM, Kind, trc
 
 
 def _content(kind: Kind) -> bytes:
@@ -21,7 +24,14 @@ def _content(kind: Kind) -> bytes:
         return (sorted(path.iterdir())[0] if path.is_dir() else path).read_bytes()
 
 
-SEEDS = (*map(_content, KINDS.values()), json.dumps({"0.jpg": {"bodies": [{"joints": [0.5] * 54}]}}).encode())
+def _trc() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        return trc(Path(folder, "a.trc"), np.ones((3, len(POSE2SIM), 3))).read_bytes()
+
+
+SEEDS = (*map(_content, KINDS.values()), _trc(), b"".join(b"%d" % row + b" 0.5" * 60 + b"\n" for row in (3, 5)),
+         npz(False, poses=np.ones((3, 156)), trans=np.ones((3, 3)), mocap_framerate=np.array(60.0)),
+         json.dumps({"0.jpg": {"bodies": [{"joints": [0.5] * 54}]}}).encode())
 WORDS = (b"-1", b"0", b"1e9", b"999999999", b"1e400", b"nan", b"NaN", b"Infinity", b"null", b"true", b"[]", b"{}",
          b"\"", b"[[[[[[[[", b",", b"\n", b"\t", b" ", b";", b"people", b"instances", b"keypoints", b"keypoint_scores",
          b"frames",

@@ -18,12 +18,12 @@ _ALIKE = {
     "hip": "mid hip", "midhip": "mid hip", "pelvis": "mid hip", "hips": "mid hip", "root": "mid hip",
     "pinky": "little finger", "index": "index finger", "foot index": "foot tip", "bigtoe": "big toe",
     "smalltoe": "small toe", "toe": "big toe", "upper neck": "neck", "head": "head top", "headtop": "head top",
-    "mouth": "mouth", "top head": "head top", "bottom head": "neck",
+    "top head": "head top", "bottom head": "neck",
 }
 
 
-def plain(name: str) -> str:
-    """Return a joint's name as skeletons here have it: "left shoulder" of LShoulder, left_shoulder or shoulder.L."""
+def sided(name: str) -> tuple[str, str]:
+    """Return a joint's side, "left ", "right " or "", and the rest of its name, in small letters with blanks."""
     words = re.sub(r"[ _.:\-]+", " ", name.strip())
     side = ""
     if found := _SIDE.match(words):
@@ -31,9 +31,13 @@ def plain(name: str) -> str:
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", words).lower()
     if not side and (behind := _SIDE_BEHIND.fullmatch(words)):
         words, side = behind[1], behind[2][0].lower()
-    words = re.sub(r"^mouth (left|right)$", "mouth", words)
-    words = words if side and words in ("hip", "head") else _ALIKE.get(words, words)
-    return {"l": "left ", "r": "right ", "": ""}[side] + words
+    return {"l": "left ", "r": "right ", "": ""}[side], words
+
+
+def plain(name: str) -> str:
+    """Return a joint's name as skeletons here have it: "left shoulder" of LShoulder, left_shoulder or shoulder.L."""
+    side, words = sided(name)
+    return side + (words if side and words in ("hip", "head") else _ALIKE.get(words, words))
 
 
 def skeleton_of_names(names: Sequence[str]) -> Skeleton | None:

@@ -22,8 +22,11 @@ from pathlib import Path
 
 from skeleton_lab.data.formats import (
     alphapose,
+    amass,
     archived_clips,
     azure_kinect,
+    bvh,
+    c3d,
     coco_results,
     kinetics,
     mediapipe,
@@ -38,7 +41,9 @@ from skeleton_lab.data.formats import (
     pose_file,
     rtmlib_arrays,
     skeleton_file,
+    trc,
     utd_mhad,
+    utkinect,
 )
 from skeleton_lab.data.formats.face import Format, Look, Wanted
 from skeleton_lab.data.formats.lookalikes import describe
@@ -64,6 +69,11 @@ FORMATS: tuple[Format, ...] = (
     rtmlib_arrays.FORMAT,
     azure_kinect.FORMAT,
     pose_file.FORMAT,
+    bvh.FORMAT,
+    trc.FORMAT,
+    c3d.FORMAT,
+    amass.FORMAT,
+    utkinect.FORMAT,
 )
 SUFFIXES = tuple(dict.fromkeys(suffix for entry in FORMATS for suffix in entry.suffixes))
 KINDS = ", ".join(entry.name for entry in FORMATS)
