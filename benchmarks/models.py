@@ -29,6 +29,7 @@ sys.path.insert(0, str(ROOT))
 import torch
 from torch import Tensor, nn
 
+from skeleton_lab.bench.recipes import RECIPES
 from skeleton_lab.train.cuda_graph import WARM_UP, RecordedPasses
 from skeleton_lab.train.device import Precision, allow_tf32
 
@@ -50,6 +51,7 @@ class Entry:
 NTU = "graph.ntu_rgb_d.Graph"
 MODELS = {"ctrgcn": Entry("CTR-GCN", "model.ctrgcn.Model", {"graph": NTU}),
           "stgcn": Entry("ST-GCN", "model.stgcn.Model", {"graph": NTU}),
+          "skateformer": Entry("SkateFormer", "model.skateformer.Model", dict(RECIPES["skateformer"].arguments)),
           "msg3d": Entry("MS-G3D", "model.msg3d.Model", {
               "num_class": 60, "num_point": 25, "num_person": 2, "num_gcn_scales": 13, "num_g3d_scales": 6,
               "graph": "graph.ntu_rgb_d.AdjMatrixGraph"})}
@@ -82,7 +84,8 @@ class Bench:
         plain.load_state_dict(fast.state_dict())
         self.plain, self.fast = plain.to(self.device), fast.to(self.device)
         frames = options.frames or entry.frames
-        self.clips = torch.randn(options.clips, 3, frames, 25, 2, device=self.device)
+        self.clips = torch.randn(options.clips, 3, frames, entry.arguments.get("num_point", 25), 2,
+                                 device=self.device)
         self.targets = torch.arange(options.clips, device=self.device) % 60
         self.passes: dict[tuple[str, str, bool], RecordedPasses] = {}
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from skeleton_lab.bench.meters import tensor_bytes
-from skeleton_lab.bench.recipes import NUM_CLASS, NUM_JOINTS, NUM_PERSON, RECIPES, Recipe
+from skeleton_lab.bench.recipes import NUM_CLASS, NUM_PERSON, RECIPES, Recipe
 from skeleton_lab.errors import UserError
 from skeleton_lab.imports import construct
 from skeleton_lab.nn.model import is_memory_friendly
@@ -90,7 +90,8 @@ class Subject:
 
     def random_clips(self, number: int) -> tuple[Tensor, Tensor]:
         """Return clips (N, C, T, V, M) of standard normal numbers and labels (N,) for them, on the device."""
-        clips = torch.randn(number, 3, self.job.num_frames, NUM_JOINTS, NUM_PERSON, device=self.device)
+        clips = torch.randn(number, 3, self.job.num_frames, self.job.recipe.num_joints, NUM_PERSON,
+                            device=self.device)
         return clips, torch.randint(NUM_CLASS, (number,), device=self.device)
 
     def step(self, clips: Tensor, labels: Tensor) -> None:

@@ -20,7 +20,7 @@ class Recipe:
         tree: the folder that its process runs in, relative to the repository root.
         model, arguments: dotted path and keyword arguments of the model's class.
         batch_size: clips per optimiser step. forward_batch_size: clips per forward pass.
-        num_frames: T of a clip. epochs: length of the recipe.
+        num_frames: T of a clip. epochs: length of the recipe. num_joints: V.
         optimizer: "SGD" (momentum 0.9, Nesterov) or "AdamW".
         smaller_batch_flag: the training command's flag for fewer clips per forward pass.
         cpu_clips: clips per step when timed on a CPU, where the recipe's batch would take too long.
@@ -39,12 +39,16 @@ class Recipe:
     cpu_clips: int = 4
     probe_clips: tuple[int, int] = (1, 2)
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    num_joints: int = NUM_JOINTS
 
 
 _CTRGCN_ARGUMENTS = {"num_class": NUM_CLASS, "num_point": NUM_JOINTS, "num_person": NUM_PERSON,
                      "graph": "graph.ntu_rgb_d.Graph", "graph_args": {"labeling_mode": "spatial"}}
 _MSG3D_ARGUMENTS = {"num_class": NUM_CLASS, "num_point": NUM_JOINTS, "num_person": NUM_PERSON, "num_gcn_scales": 13,
                     "num_g3d_scales": 6, "graph": "graph.ntu_rgb_d.AdjMatrixGraph"}
+_SKATEFORMER_ARGUMENTS = {"num_class": NUM_CLASS, "num_point": 24, "num_person": NUM_PERSON, "type_1_size": [8, 8],
+                          "type_2_size": [8, 12], "type_3_size": [8, 8], "type_4_size": [8, 12], "attn_drop": 0.5,
+                          "drop_path": 0.2, "index_t": True}
 
 RECIPES = {recipe.name: recipe for recipe in (
     # Chen et al., ICCV 2021, and its published NTU-60 configuration; the baseline is trained the same way.
@@ -58,6 +62,9 @@ RECIPES = {recipe.name: recipe for recipe in (
     # Duan et al., ACM MM 2022: ST-GCN++.
     Recipe("stgcn", "ST-GCN", "model.stgcn.Model", batch_size=128, forward_batch_size=128, num_frames=100, epochs=80,
            arguments=_CTRGCN_ARGUMENTS),
+    # Do and Kim, ECCV 2024, and its published NTU-60 configuration.
+    Recipe("skateformer", "SkateFormer", "model.skateformer.Model", batch_size=128, forward_batch_size=128,
+           num_frames=64, epochs=500, optimizer="AdamW", cpu_clips=2, arguments=_SKATEFORMER_ARGUMENTS, num_joints=24),
     # The defaults of train_skeleton_gcn.py and train_npz_mlp.py.
     Recipe("gcn", ".", "skeleton_lab.toys.models.SkeletonGCN", batch_size=32, forward_batch_size=32, num_frames=64,
            epochs=5, optimizer="AdamW", smaller_batch_flag="--batch-size", cpu_clips=16, probe_clips=(8, 16),

@@ -22,7 +22,7 @@ import pytest
 from tests.skeleton_texts import unpack
 from tests.trees import ROOT
 
-TREES = {"ctrgcn": "CTR-GCN", "msg3d": "MS-G3D", "stgcn": "ST-GCN"}
+TREES = {"ctrgcn": "CTR-GCN", "msg3d": "MS-G3D", "stgcn": "ST-GCN", "skateformer": "SkateFormer"}
 # Who owns the mounts; where this runs as root, somebody without an entry in /etc/passwd.
 USER = os.getuid() or 4321
 SHARED = ("skeleton_lab", "dataset_tools")

@@ -46,6 +46,7 @@ class Feeder(BatchFeeder):
         names: recordings in `root`, without ".json", in place of the list; their classes are not known, and given as 0.
 
     Attributes:
+        num_frames: frames of a clip where the options do not say.
         label: class of each recording (not repeated), 0-based. sample_name: its file name without ".json".
         files: paths of what is read.
 
@@ -55,6 +56,7 @@ class Feeder(BatchFeeder):
 
     skeleton = UCLA_20
     class_names = NW_UCLA
+    num_frames = NUM_FRAMES
 
     def __init__(
         self,
@@ -80,7 +82,7 @@ class Feeder(BatchFeeder):
         self.random_view = self.train_val == "train"
         self.random_choose = self.random_view if random_choose is None else random_choose
         self._chosen = random_choose is not None
-        self.window_size = _window(window_size)
+        self.window_size = _window(window_size, self.num_frames)
         self.observation = Observation.of(observe, "feeders.feeder_ucla.Feeder")
         listed = recordings(self.train_val) if names is None else [ListedRecording(name, 0) for name in names]
         chosen = listed[:NUM_DEBUG_SAMPLES if debug else None]
@@ -100,7 +102,7 @@ class Feeder(BatchFeeder):
     def get_batch(self, indices: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return the clips (N, C, T, V, M) float32, their classes (N,) and `indices` (N,), both int64."""
         samples = [range(len(self))[index] % len(self.label) for index in indices]
-        lengths, views, picks = self._draw(samples)
+        lengths, views, picks, kept = self._draw(samples)
         starts = np.cumsum(lengths) - lengths
         frames = np.concatenate([self._recording(sample)[:length]
                                  for sample, length in zip(samples, lengths, strict=True)])  # (F, V, C)
@@ -108,6 +110,8 @@ class Feeder(BatchFeeder):
         matrices = np.repeat(transforms.view_matrices(views), lengths, axis=0)
         frames = transforms.span_unit_cube((frames - centre) @ matrices, starts, lengths)
         clip = frames[picks + starts[:, None]]  # (N, T, V, C)
+        if kept:
+            clip *= np.stack(kept)
         there = ~self._empty[picks + self._starts[samples][:, None]]  # (N, T)
         if "bone" in self.stream:
             clip = transforms.bones(clip, UCLA_20.parents)
@@ -130,8 +134,9 @@ class Feeder(BatchFeeder):
         start = self._starts[sample]
         return self._frames[start:start + self._lengths[sample]]
 
-    def _draw(self, samples: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the numbers of frames seen (N,), the views (N, 2) in degrees and the frame numbers (N, T).
+    def _draw(self, samples: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[np.ndarray]]:
+        """Return the numbers of frames seen (N,), the views (N, 2) in degrees, the frame numbers (N, T), and what
+        `_draw_kept` gives.
 
         What is random is drawn clip by clip.
         """
@@ -139,12 +144,18 @@ class Feeder(BatchFeeder):
         views = np.zeros((len(samples), 2), np.int64)
         picks = np.empty((len(samples), self.window_size), np.int64)
         choose = transforms.draw_frames if self.random_choose else transforms.even_frames
+        kept: list[np.ndarray] = []
         for i in range(len(samples)):
             lengths[i:i + 1] = self.observation.frames(lengths[i:i + 1])
             if self.random_view:
                 views[i] = transforms.draw_view()
             picks[i] = choose(int(lengths[i]), self.window_size)
-        return lengths, views, picks
+            kept += self._draw_kept()
+        return lengths, views, picks, kept
+
+    def _draw_kept(self) -> list[np.ndarray]:
+        """Draw which coordinates of a clip are kept, (T, V, C) of ones and zeros; nothing, if all are."""
+        return []
 
 
 def _refuse(options: dict[str, bool]) -> None:
@@ -168,11 +179,11 @@ def _repeat(repeat: int, train_val: str) -> int:
     return repeat
 
 
-def _window(window_size: int) -> int:
+def _window(window_size: int, usual: int) -> int:
     if not isinstance(window_size, int) or (window_size < 1 and window_size != -1):
         raise UserError(f"feeders.feeder_ucla.Feeder: window_size={window_size!r} is no number of frames; give a "
-                        f"positive whole number, or -1 for {NUM_FRAMES}")
-    return NUM_FRAMES if window_size == -1 else window_size
+                        f"positive whole number, or -1 for {usual}")
+    return usual if window_size == -1 else window_size
 
 
 def _load(root: Path, chosen: Sequence[ListedRecording]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -220,6 +220,22 @@ def even_frames(length: int, window: int) -> np.ndarray:
     return np.linspace(0, length - 1, window).astype(np.int64)
 
 
+def draw_kept_coordinates(window: int, joints: int, share: float) -> np.ndarray:
+    """Draw which coordinates (W, V, 3) of a training clip stay, one, and which become 0, from Python's `random`.
+
+    With probability `share` one axis goes, with the same probability (drawn by itself) 4 to 12 joints in 16 to 32
+    frames. Draws in order: whether, which axis; whether, how many and which joints, how many and which frames.
+    """
+    kept = np.ones((window, joints, 3))
+    if random.random() < share:
+        kept[..., random.randint(0, 2)] = 0
+    if random.random() < share:
+        dropped = random.sample(range(joints), random.randint(4, 12))
+        frames = random.sample(range(window), min(random.randint(16, 32), window))
+        kept[np.ix_(frames, dropped)] = 0
+    return kept
+
+
 def view_matrices(degrees: np.ndarray) -> np.ndarray:
     """Return (N, 3, 3) float64, Ry Rx of (N, 2) degrees about x and y; for row vectors, x' = x Ry Rx."""
     radians = np.radians(degrees.astype(np.float64))

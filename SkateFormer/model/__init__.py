@@ -1,0 +1,1 @@
+"""The models that configurations name: `model.skateformer.Model`, and its equations, `model.reference.Model`."""

@@ -1,0 +1,130 @@
+"""SkateFormer through its real command line, on a small archive: train, resume, test, predict, refuse; its configs."""
+
+from __future__ import annotations
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from skeleton_lab.imports import check_arguments
+from skeleton_lab.train.config import read_config
+from tests.scripts.small_archive import write_pair
+from tests.several import run_main
+from tests.trees import ROOT
+
+TREE = ROOT / "SkateFormer"
+CONFIGS = sorted((TREE / "config").glob("**/*.yaml"))
+NUM_TEST, NUM_CLASS = 6, 4
+PUBLISHED = """
+work_dir: ./work_dir/ntu_cs/SkateFormer_j
+feeder: feeders.feeder_ntu.Feeder
+train_feeder_args: {data_path: data/ntu/NTU60_CS.npz, split: train, debug: False, window_size: 64, p_interval: [0.5, 1],
+  thres: 64, uniform: True, partition: True, data_type: j, aug_method: a123489, intra_p: 0.5, inter_p: 0.2}
+test_feeder_args: {data_path: data/ntu/NTU60_CS.npz, split: test, window_size: 64, p_interval: [0.95], thres: 64,
+  uniform: True, partition: True, data_type: j}
+model: model.SkateFormer.SkateFormer_
+model_args: {num_classes: 60, num_people: 2, num_points: 24, kernel_size: 7, num_heads: 32, attn_drop: 0.5,
+  head_drop: 0, drop: 0, rel: True, drop_path: 0.2, type_1_size: [8, 8], type_2_size: [8, 12], type_3_size: [8, 8],
+  type_4_size: [8, 12], mlp_ratio: 4.0, index_t: True}
+optimizer: AdamW
+weight_decay: 0.1
+base_lr: 1e-3
+lr_scheduler: cosine
+min_lr: 1e-5
+warmup_lr: 1e-7
+warm_up_epoch: 25
+warmup_prefix: False
+grad_clip: True
+grad_max: 1.0
+lr_decay_rate: 0.1
+loss_type: LSCE
+nesterov: True
+device: [0]
+batch_size: 128
+test_batch_size: 128
+num_epoch: 500
+"""
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    return write_pair(tmp_path_factory.mktemp("archive"), num_train=8, num_test=NUM_TEST, num_classes=NUM_CLASS)[0]
+
+
+def flags(archive, *more) -> tuple:
+    data = f"data_path={archive}"
+    return ("main.py", "--config", "config/demo/default.yaml", "--train-feeder-args", data, "--test-feeder-args", data,
+            "--model-args", f"num_class={NUM_CLASS}", "--device", "cpu", "--num-worker", "0", "--batch-size", "4",
+            "--test-batch-size", "4", "--save-epoch", "0", "--eval-interval", "1", *more)
+
+
+@pytest.fixture(scope="module")
+def spec(tree):
+    return tree.load("main.SPEC")
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: "-".join(path.parts[-3:]))
+def test_each_config_resolves(path, tree, spec):
+    config = read_config(spec, ["--config", str(path)])
+    for key in ("train_feeder_args", "test_feeder_args"):
+        check_arguments(tree.load(config.feeder), config.feeder, getattr(config, key), key)
+    with torch.device("meta"):
+        tree.load(config.model)(**config.model_args)
+    assert config.grad_max == 1 and config.optimizer == "AdamW" and config.schedule == "cosine"
+    if "demo" not in path.parts:
+        stream = path.stem.rpartition("_")[2]
+        assert {config.train_feeder_args["data_type"], config.test_feeder_args["data_type"]} == {stream}
+        assert config.phase == path.parts[-3] and path.parts[-2] in config.work_dir
+        assert ("inter" in config.feeder) == ("inter" in path.parts[-2])
+
+
+def test_the_published_configs_load(tmp_path, spec):
+    (tmp_path / "published.yaml").write_text(PUBLISHED)
+    theirs = vars(read_config(spec, ["--config", str(tmp_path / "published.yaml")]))
+    ours = vars(read_config(spec, ["--config", str(TREE / "config/train/ntu_cs/SkateFormer_j.yaml")]))
+    ours["config"], ours["nesterov"] = theirs["config"], True
+    for key in ("eval_interval", "save_interval", "save_epoch", "loss_type"):
+        ours[key] = theirs[key]
+    for key in ("train_feeder_args", "test_feeder_args"):
+        assert ours[key].items() <= theirs.pop(key).items()
+        del ours[key]
+    assert ours.pop("model_args").items() <= theirs.pop("model_args").items()
+    assert theirs == ours
+    again = tmp_path / "again.yaml"
+    again.write_text(yaml.safe_dump(theirs | {"grad_max": 2.0}))
+    assert read_config(spec, ["--config", str(again)]).grad_max == 2
+    assert read_config(spec, ["--config", str(again), "--grad-clip", "False"]).grad_max is None
+
+
+def test_resumed_tested_and_predicted(archive, run_script, tmp_path):
+    """Two epochs at once and in two runs end in the same weights; their scores are the test's, and the predictions'.
+
+    The run in two parts recomputes activations in its second one, which changes no number.
+    """
+    whole, parts, tested = tmp_path / "whole", tmp_path / "parts", tmp_path / "tested"
+    fixed = "--schedule", "step", "--step", 1  # a cosine would depend on the number of epochs
+    for words in ((*flags(archive, *fixed, "--num-epoch", 2), "--work-dir", whole),
+                  (*flags(archive, *fixed, "--num-epoch", 1), "--work-dir", parts),
+                  (*flags(archive, *fixed, "--num-epoch", 2, "--resume"), "--work-dir", parts),
+                  (*flags(archive, "--phase", "test", "--save-score", "true", "--weights", whole / "best.pt"),
+                   "--work-dir", tested)):
+        done = run_main("SkateFormer", TREE, list(map(str, words[1:])))
+        assert done.status == 0, done.err
+    first, second = (torch.load(folder / "runs-2-4.pt", weights_only=True) for folder in (whole, parts))
+    assert first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+
+    best, again = (pickle.loads((folder / "epoch1_test_score.pkl").read_bytes()) for folder in (whole, tested))
+    assert list(best) == [f"test_{row}" for row in range(NUM_TEST)]
+    assert all(np.array_equal(best[name], again[name]) for name in best)
+
+
+def test_the_benchmark_knows_it(run_script, tmp_path):
+    done = run_script("benchmark_models.py", "--model", "skateformer", "--steps", 1, "--batch-size", 1, "--device",
+                      "cpu", "--json", tmp_path / "out.json", fresh=True)
+    assert done.returncode == 0, done.stderr
+    row = json.loads((tmp_path / "out.json").read_text())["rows"][0]
+    assert (row["model"], row["status"], row["parameters"]) == ("skateformer", "ok", 3_616_083)
