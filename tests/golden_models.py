@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,8 +103,9 @@ def fill_golden(model: nn.Module) -> nn.Module:
     return model
 
 
-def sgd_losses(model: nn.Module, golden: Golden, steps: int = 5) -> list[float]:
-    """Train a once filled float64 `model` for a few steps; return the loss before each.
+def sgd_losses(model: nn.Module, golden: Golden, steps: int = 5,
+               criterion: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy) -> list[float]:
+    """Train a once filled float64 `model` for a few steps; return the loss, of logits and targets, before each.
 
     The figures were taken after filling the same model a second time, which adds the noise of `PA` a second time.
     """
@@ -112,7 +114,7 @@ def sgd_losses(model: nn.Module, golden: Golden, steps: int = 5) -> list[float]:
     model.train()
     losses = []
     for step in range(steps):
-        loss = F.cross_entropy(model(golden.clips(FIRST_SGD_SEED + step)), golden.targets)
+        loss = criterion(model(golden.clips(FIRST_SGD_SEED + step)), golden.targets)
         losses.append(loss.item())
         optimizer.zero_grad()
         loss.backward()
@@ -142,11 +144,11 @@ def assert_each_close(ours: Any, theirs: Any, relative: float, floor: float = 0.
 
 
 def check_structure(model: nn.Module, golden: Golden) -> None:
-    """State-dict keys, their order, their shapes and the number of parameters."""
+    """State-dict keys, their order, their shapes and the number of parameters, constant ones among them."""
     shapes = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}
     assert list(shapes) == list(golden.state_shapes)
     assert shapes == golden.state_shapes
-    assert sum(p.numel() for p in model.parameters() if p.requires_grad) == int(golden.figures["params"])
+    assert sum(p.numel() for p in model.parameters()) == int(golden.figures["params"])
 
 
 def check_eval_logits(model: nn.Module, golden: Golden) -> None:
@@ -165,7 +167,7 @@ def check_training_pass(model: nn.Module, golden: Golden) -> None:
     loss.backward()
     assert_close(logits, golden.figures["train_logits"], 1e-8)
     assert_close(loss.item(), golden.figures["loss"], 1e-8)
-    norms = {name: p.grad.norm().item() for name, p in model.named_parameters()}
+    norms = {name: p.grad.norm().item() for name, p in model.named_parameters() if p.requires_grad}
     assert list(norms) == [str(name) for name in golden.figures["grad_names"]]
     assert_each_close(list(norms.values()), golden.figures["grad_norms"], 1e-6, GRAD_NORM_FLOOR)
     first = next(tensor for key, tensor in model.state_dict().items() if key.endswith("running_mean"))
@@ -196,5 +198,7 @@ def check_reference(model: nn.Module, golden: Golden) -> None:
     fused = [part for part in form.modules() if getattr(part, "written_by_hand", False)]
     assert all(part.forward == part.standard_forward for part in fused)
     assert not fused or not hasattr(model, "reference")
-    check_structure(form.requires_grad_(True), golden)
+    for own, p in zip(form.parameters(), model.parameters(), strict=True):
+        own.requires_grad_(p.requires_grad)
+    check_structure(form, golden)
     check_training_pass(form, golden)

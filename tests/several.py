@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from skeleton_lab.entry.tree import run
 from skeleton_lab.errors import run_command
+from skeleton_lab.nn.model import auxiliary_loss_of
 from skeleton_lab.nn.norm import with_synchronised_norms
 from skeleton_lab.nn.synchrony import synchronise
 from skeleton_lab.train.distributed import World, accumulating, joined
@@ -44,7 +45,7 @@ def gradients(tree_name: str, model: str, model_args: Mapping[str, Any], clips: 
               chunks: int) -> dict[str, NDArray[np.float32]]:
     """Return this process's gradients of the mean loss over `clips`, of which it takes its share, in `chunks` passes.
 
-    BatchNorm is in evaluation mode.
+    BatchNorm is in evaluation mode. A model's auxiliary loss is added.
     """
     world = World.from_environment()
     with open_tree(tree_name) as tree, joined(world):
@@ -59,8 +60,11 @@ def gradients(tree_name: str, model: str, model_args: Mapping[str, Any], clips: 
         parts = list(zip(torch.from_numpy(clips[own]).chunk(chunks), labels[own].chunk(chunks), strict=True))
         for number, (some, targets) in enumerate(parts, start=1):
             with nullcontext() if number == chunks else accumulating(wrapped):
-                (functional.cross_entropy(wrapped(some), targets) / chunks).backward()
-        return {name: parameter.grad.numpy() for name, parameter in network.named_parameters()}
+                loss = functional.cross_entropy(wrapped(some), targets)
+                auxiliary = auxiliary_loss_of(wrapped)
+                ((loss if auxiliary is None else loss + auxiliary) / chunks).backward()
+        return {name: parameter.grad.numpy() for name, parameter in network.named_parameters()
+                if parameter.requires_grad}
 
 
 def synchronised(tree_name: str, model: str, model_args: Mapping[str, Any], clips: NDArray[np.float64],
@@ -85,8 +89,8 @@ def synchronised(tree_name: str, model: str, model_args: Mapping[str, Any], clip
         own = slice(*(world.share(len(clips), "clips") * edge for edge in (world.rank, world.rank + 1)))
         wrapped = world.wrap(network, torch.device("cpu"))
         functional.cross_entropy(wrapped(torch.from_numpy(clips[own])), labels[own]).backward()
-        found = {name: parameter.grad for name, parameter in network.named_parameters()} | dict(network.named_buffers())
-        return {name: tensor.numpy() for name, tensor in found.items()}
+        found = {name: parameter.grad for name, parameter in network.named_parameters() if parameter.requires_grad}
+        return {name: tensor.numpy() for name, tensor in (found | dict(network.named_buffers())).items()}
 
 
 def assert_synchronised(tree: str, model: str, model_args: Mapping[str, Any], clips: NDArray[np.float64],

@@ -65,6 +65,9 @@ RECIPES = {recipe.name: recipe for recipe in (
     # Do and Kim, ECCV 2024, and its published NTU-60 configuration.
     Recipe("skateformer", "SkateFormer", "model.skateformer.Model", batch_size=128, forward_batch_size=128,
            num_frames=64, epochs=500, optimizer="AdamW", cpu_clips=2, arguments=_SKATEFORMER_ARGUMENTS, num_joints=24),
+    # Zhou et al., ICCV 2025: Hyper-GCN, base, and its published NTU-60 configuration.
+    Recipe("hypergcn", "Hyper-GCN", "model.hypergcn.Model", batch_size=64, forward_batch_size=64, num_frames=64,
+           epochs=140, arguments={"graph": "graph.ntu_rgb_d.Graph", "hyper_joints": 3}),
     # The defaults of train_skeleton_gcn.py and train_npz_mlp.py.
     Recipe("gcn", ".", "skeleton_lab.toys.models.SkeletonGCN", batch_size=32, forward_batch_size=32, num_frames=64,
            epochs=5, optimizer="AdamW", smaller_batch_flag="--batch-size", cpu_clips=16, probe_clips=(8, 16),

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from skeleton_lab.command.options import read_early
 from skeleton_lab.errors import run_command
 from skeleton_lab.streams.options import read_options
 
 
-def run_ensemble() -> None:
-    """Fuse the streams that the command line names, print their accuracies, and exit."""
-    options = read_early(read_options)
+def run_ensemble(weights: Mapping[str, Mapping[str, Sequence[float]]] | None = None) -> None:
+    """Fuse the streams that the command line names, print their accuracies, and exit.
+
+    Args:
+        weights: the published ones of all four streams, by the model's size and data set, where a tree has its own; the
+            command line then has a `--size`.
+    """
+    options = read_early(lambda: read_options(tuple(weights or ())))
     from skeleton_lab.streams.command import main  # after the command line: NumPy takes its time to load
 
+    options.four_streams = weights[options.size] if weights else {}
     run_command(main, options)

@@ -34,7 +34,10 @@ def main(args: argparse.Namespace) -> int:
 
 
 def choose_weights(args: argparse.Namespace, names: list[str]) -> list[float]:
-    """Return one weight for each stream; refuse an alpha or a list that does not apply."""
+    """Return one weight for each stream; refuse an alpha or a list that does not apply.
+
+    `args.four_streams` has the weights of all four by data set, where a tree has its own.
+    """
     if args.weights is not None:
         if len(args.weights) != len(names):
             raise UserError(f"--weights: {len(args.weights)} weights for {len(names)} streams; give one for each")
@@ -43,6 +46,8 @@ def choose_weights(args: argparse.Namespace, names: list[str]) -> list[float]:
         return [1.0 if name == "joint" or args.alpha is None else args.alpha for name in names]
     if args.alpha is not None:
         raise UserError("--alpha weighs bone beside joint only; with a motion stream use --weights")
+    if len(names) == len(STREAMS) and args.dataset in args.four_streams:
+        return list(args.four_streams[args.dataset])
     return [PUBLISHED_WEIGHTS[name] for name in names]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 
 from skeleton_lab.command.options import Parser
 
@@ -17,8 +18,8 @@ UCLA_LABELS = "data/NW-UCLA/val_label.pkl"
 STREAMS = ("joint", "bone", "joint-motion", "bone-motion")
 
 
-def read_options() -> argparse.Namespace:
-    """Read the options."""
+def read_options(sizes: Sequence[str] = ()) -> argparse.Namespace:
+    """Read the options; `sizes` of the model, the usual one first, if weights differ by that."""
     parser = Parser(
         "Fuse the test scores of a model's streams: joint, bone, and their motions.",
         epilog="example: python3 ensemble.py --dataset ntu/xsub --joint-dir ../work_dir/joint --bone-dir "
@@ -28,7 +29,11 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--alpha", type=float, help="weight of bone beside joint, two streams only (default: 1)")
     parser.add_argument("--weights", type=float, nargs="+", metavar="W",
                         help="one weight for each given stream, in the order joint, bone, joint-motion, bone-motion "
-                             "(default: 1 and alpha, or 0.6 0.6 0.4 0.4)")
+                             "(default: 1 and alpha, or "
+                             f"{'the published ones' if sizes else '0.6 0.6 0.4 0.4'})")
+    if sizes:
+        parser.add_argument("--size", choices=sizes, default=sizes[0],
+                            help="the model's, on which the published weights depend (default: %(default)s)")
     parser.add_argument("--labels", help="file with the true labels (default: the data set's under data/)")
     for name in STREAMS:
         parser.add_argument(f"--{name}-dir", required=name == "joint",

@@ -22,7 +22,12 @@ import pytest
 from tests.skeleton_texts import unpack
 from tests.trees import ROOT
 
-TREES = {"ctrgcn": "CTR-GCN", "msg3d": "MS-G3D", "stgcn": "ST-GCN", "skateformer": "SkateFormer"}
+TREES = {
+    "ctrgcn": "CTR-GCN", "msg3d": "MS-G3D", "stgcn": "ST-GCN",
+    "skateformer": "SkateFormer",
+    "hypergcn": "Hyper-GCN",
+}
+CONFIGS = {"msg3d": "nturgbd-cross-subject/train_joint", "hypergcn": "base/nturgbd-cross-subject/hyper_joint"}
 # Who owns the mounts; where this runs as root, somebody without an entry in /etc/passwd.
 USER = os.getuid() or 4321
 SHARED = ("skeleton_lab", "dataset_tools")
@@ -53,6 +58,11 @@ class Image:
     @property
     def tree(self) -> str:
         return TREES[self.model]
+
+    @property
+    def config(self) -> str:
+        """The training's, from the tree's folder."""
+        return f"./config/{CONFIGS.get(self.model, 'nturgbd-cross-subject/default')}.yaml"
 
     def options(self) -> list[str]:
         mounts = [word for mount in self.mounts for word in ("--mount", f"type=bind,{mount}")]
@@ -157,7 +167,7 @@ def test_scripts_run_from_both_places_and_report_missing_mounts(image):
     assert image.run("bash", "-c", each, "-", *scripts, folder="/workspace/scripts").stdout.split() == scripts
 
 
-@pytest.mark.parametrize("image", ["msg3d", "stgcn"], indirect=True)
+@pytest.mark.parametrize("image", [model for model in TREES if model != "ctrgcn"], indirect=True)
 def test_the_demo_is_refused_without_its_model(image):
     image, _ = image
     done = image.run("python3", "demo.py", folder="/workspace/scripts", check=False)
@@ -168,8 +178,7 @@ def test_the_demo_is_refused_without_its_model(image):
 
 def test_without_its_data_a_training_ends_in_one_line(image):
     image, _ = image
-    config = "train_joint" if image.model == "msg3d" else "default"
-    done = image.run("python3", "main.py", "--config", f"config/nturgbd-cross-subject/{config}.yaml", "--device", "cpu",
+    done = image.run("python3", "main.py", "--config", image.config, "--device", "cpu",
                      folder=f"/workspace/{image.tree}", check=False)
     errors = [line for line in done.stderr.splitlines() if not line.startswith("note: ")]
     assert (done.returncode, len(errors)) == (2, 1)
@@ -188,10 +197,10 @@ def prepare(image: Image) -> None:
 
 def training(image: Image, *more: str) -> list[str]:
     if image.model == "msg3d":
-        return ["python3", "main.py", "--config", "config/nturgbd-cross-subject/train_joint.yaml", "--work-dir",
-                "work_dir/run", "--device", "cpu", "--half", *SMALL_MSG3D, *more]
-    return ["python3", "main.py", "--config", "./config/nturgbd-cross-subject/default.yaml", "--work-dir",
-            "../work_dir/run", "--device", "cpu", *SMALL_CLIPS, *more]
+        return ["python3", "main.py", "--config", image.config, "--work-dir", "work_dir/run", "--device", "cpu",
+                "--half", *SMALL_MSG3D, *more]
+    return ["python3", "main.py", "--config", image.config, "--work-dir", "../work_dir/run", "--device", "cpu",
+            *SMALL_CLIPS, *more]
 
 
 def test_the_job_is_done_on_mounted_folders(mounted):

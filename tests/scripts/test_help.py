@@ -37,6 +37,7 @@ MISSING = {
     "CTR-GCN/main.py": ("--config", "{missing}"),
     "MS-G3D/main.py": ("--weights", "{missing}"),
     "ST-GCN/main.py": ("--config", "{missing}"),
+    "Hyper-GCN/main.py": ("--config", "{missing}"),
     "MS-G3D/data_gen/gen_bone_data.py": ("--dataset", "ntu", "--input", "{missing}"),
     "MS-G3D/data_gen/kinetics_gendata.py": ("--input", "{missing}"),
     "MS-G3D/data_gen/ntu120_gendata.py": ("--input", "{there}", "{missing}"),

@@ -90,8 +90,7 @@ class Feeder(BatchFeeder):
         The random draws are those of as many single items, so that both ways give the same numbers.
         """
         rows = [range(len(self))[index] for index in indices]
-        num_seen = self.observation.frames(self._reader.num_valid(rows))
-        plan = transforms.plan_resampling(self._spans(num_seen), self.window_size)
+        plan = self._plan(rows, self.observation.frames(self._reader.num_valid(rows)))
         turns = transforms.draw_rotations(len(rows)) if self.random_rot else None
         data = np.zeros((len(rows), NUM_BODIES, self.window_size, NUM_JOINTS, NUM_COORDINATES), np.float32)
         for start in range(0, len(rows), CLIPS_AT_ONCE):
@@ -111,11 +110,19 @@ class Feeder(BatchFeeder):
         joints = tracks.joints
         if turns is not None:
             joints = transforms.rotate(joints, turns[tracks.clip])
+        return self._streamed(joints)
+
+    def _streamed(self, joints: np.ndarray) -> np.ndarray:
+        """Return the stream that the options ask for, of joints (K, T, V, C)."""
         if self.bone:
             joints = transforms.bones(joints, NTU_25.parents)
         if self.vel:
             joints = transforms.motion(joints)
         return joints
+
+    def _plan(self, rows: Sequence[int], num_seen: np.ndarray) -> transforms.Resampling:
+        """Return which frames to take of the clips in `rows` (N,), of which the first `num_seen` (N,) frames count."""
+        return transforms.plan_resampling(self._spans(num_seen), self.window_size)
 
     def _spans(self, num_valid: np.ndarray) -> transforms.Spans:
         if len(self.p_interval) == 1:

@@ -1,0 +1,128 @@
+"""Graph convolution with a topology for each clip and head, batch norm, shortcut and ReLU, as one operator.
+As equations it is `SpatialUnit` in `model/reference.py`.
+
+Axes: B bodies, C channels in or out, K heads, V source joint, U target joint, T frames. Activations are (B, C, V, T):
+frames innermost, so that gathering neighbours is a small matrix product for each channel.
+
+Gathering and mixing channels commute, and the input never has more channels than the output: neighbours are gathered
+first. What virtual joints and the bias add is the same in all frames: an offset for each body, channel and joint.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from skeleton_lab.nn.norm import Moments, merge_moments, normalize, normalize_backward, relu_backward, row_moments
+from skeleton_lab.nn.pointwise import body_chunks
+from skeleton_lab.nn.precision import without_autocast
+
+
+def gather(topology: Tensor, x: Tensor) -> Tensor:
+    """Return sum over v of topology[b,k,u,v] x[b,c,v,t], k the head of channel c: (B, C, U, T).
+
+    topology: (B, K, U, V). x: (B, C, V, T).
+    """
+    return torch.matmul(topology.unsqueeze(2), x.unflatten(1, (topology.shape[1], -1))).flatten(1, 2)
+
+
+def mix(weight: Tensor, x: Tensor) -> Tensor:
+    """Multiply each head's matrix into its channels: weight (K, C_out/K, C_in/K), x (B, C_in, V, T)."""
+    mixed = torch.matmul(weight, x.flatten(2).unflatten(1, (len(weight), -1)))  # (B, K, C_out/K, V*T)
+    return mixed.view(len(x), -1, *x.shape[2:])
+
+
+def aggregate(x: Tensor, topology: Tensor, weight: Tensor, offset: Tensor) -> Tensor:
+    """Return the mixed channels of gathered neighbours plus `offset` (B, C_out, U): (B, C_out, U, T)."""
+    return mix(weight, gather(topology, x)).add_(offset.unsqueeze(-1))
+
+
+class AggregationNorm(torch.autograd.Function):
+    """relu(batch norm(`aggregate`) + shortcut), for training: keeps its arguments and its output, which is the next
+    layer's.
+
+    apply(x (B, C_in, V, T), shortcut (B, C_out, U, T) or None for x itself, topology (B, K, U, V), weight
+    (K, C_out/K, C_in/K), offset (B, C_out, U), norm weight (C_out), norm bias (C_out), eps) -> (output
+    (B, C_out, U, T), mean, var), the moments (C_out) in front of the norm. All arguments but x and the shortcut may be
+    more precise than x; sums that become gradients are at least float32.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, shortcut: Tensor | None, topology: Tensor, weight: Tensor, offset: Tensor,
+                norm_weight: Tensor, norm_bias: Tensor, eps: float) -> tuple[Tensor, ...]:
+        with without_autocast(x):
+            mixed = x.new_empty(x.shape[0], offset.shape[1], topology.shape[2], x.shape[3])
+            operands = [tensor.to(x.dtype) for tensor in (topology, weight, offset)]
+            rows = []
+            for bodies in body_chunks(mixed):
+                mixed[bodies] = _of(bodies, x, *operands)
+                rows.append(row_moments(mixed[bodies]))
+            moments = merge_moments(rows, mixed[0, 0].numel())
+            out = normalize(mixed, norm_weight, norm_bias, moments, eps)
+            out = out.add_(x if shortcut is None else shortcut).relu_()
+        ctx.save_for_backward(x, topology, weight, offset, norm_weight, out, *moments)
+        ctx.eps, ctx.has_shortcut = eps, shortcut is not None
+        ctx.mark_non_differentiable(*moments)
+        return out, *moments
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor, *_: Tensor | None) -> tuple[Tensor | None, ...]:
+        x, topology, weight, offset, norm_weight, out, *moments = ctx.saved_tensors
+        with without_autocast(x):
+            grad = relu_backward(grad.contiguous(), out)
+            gathered, mixed = torch.empty_like(x), torch.empty_like(out)
+            matrices, weights, offsets = (tensor.to(x.dtype) for tensor in (topology, weight, offset))
+            chunks = body_chunks(mixed)
+            for bodies in chunks:
+                gathered[bodies] = gather(matrices[bodies], x[bodies])
+                mixed[bodies] = mix(weights, gathered[bodies]).add_(offsets[bodies].unsqueeze(-1))
+            grad_mixed, *grad_norm = normalize_backward(grad, mixed, norm_weight, Moments(*moments), ctx.eps)
+            del mixed
+            grad_x = torch.empty_like(x)
+            grad_topology = torch.empty_like(topology)
+            grad_weight = torch.zeros_like(weight)
+            for bodies in chunks:
+                some = grad_mixed[bodies]
+                grad_weight += _products(some, gathered[bodies], len(weight)).sum(dim=0, dtype=weight.dtype)
+                grad_gathered = mix(weights.transpose(1, 2), some)
+                grad_topology[bodies] = _topology_grad(grad_gathered, x[bodies], topology.shape[1])
+                grad_x[bodies] = gather(matrices[bodies].transpose(2, 3), grad_gathered)
+            if not ctx.has_shortcut:
+                grad_x += grad
+            grad_offset = grad_mixed.sum(dim=3, dtype=offset.dtype)
+        return grad_x, grad if ctx.has_shortcut else None, grad_topology, grad_weight, grad_offset, *grad_norm, None
+
+
+def _of(bodies: slice, x: Tensor, topology: Tensor, weight: Tensor, offset: Tensor) -> Tensor:
+    return aggregate(x[bodies], topology[bodies], weight, offset[bodies])
+
+
+def _products(grad: Tensor, x: Tensor, heads: int) -> Tensor:
+    """Return the gradients of `mix`'s weight by body, (B, K, C_out/K, C_in/K)."""
+    grads, inputs = (tensor.flatten(2).unflatten(1, (heads, -1)) for tensor in (grad, x))
+    return torch.matmul(grads, inputs.transpose(2, 3))
+
+
+def _topology_grad(grad: Tensor, x: Tensor, heads: int) -> Tensor:
+    """Return the gradient of `gather`'s topology, (B, K, U, V), given that of what is gathered."""
+    by_channel = torch.matmul(grad, x.transpose(2, 3))  # (B, C, U, V)
+    return by_channel.unflatten(1, (heads, -1)).sum(dim=2, dtype=torch.promote_types(x.dtype, torch.float32))
+
+
+class RectifiedSum(torch.autograd.Function):
+    """relu(x) + y, which keeps where x is positive, a byte each. apply(x, y), alike in shape."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, y: Tensor) -> Tensor:
+        ctx.save_for_backward(x > 0)
+        return torch.relu(x).add_(y)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
+        [positive] = ctx.saved_tensors
+        return grad * positive, grad
