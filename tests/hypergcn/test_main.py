@@ -107,7 +107,7 @@ def test_resumed_tested_and_fused(archive, run_script, tmp_path):
 
 
 def test_weights_of_another_model_are_refused_in_one_line(archive, run_script, tmp_path):
-    torch.save({"l1.gcn1.alpha": torch.zeros(1)}, tmp_path / "other.pt")
+    torch.save({"l1.gcn1.topology": torch.zeros(1)}, tmp_path / "other.pt")
     done = run_script(*flags(archive, "--weights", tmp_path / "other.pt", "--work-dir", tmp_path / "work"), cwd=TREE)
     assert done.returncode == 2 and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
     assert not (tmp_path / "work" / "best.pt").exists()
