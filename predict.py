@@ -21,7 +21,7 @@ from pathlib import Path
 ROOT = next(folder for folder in Path(__file__).resolve().parents if (folder / "skeleton_lab").is_dir())
 sys.path.insert(0, str(ROOT))
 
-from skeleton_lab.command.options import Parser, read_early
+from skeleton_lab.command.options import Parser, picture_size, read_early
 from skeleton_lab.errors import UserError, run_command
 from skeleton_lab.train.which import add_options
 
@@ -48,8 +48,11 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--device", default="auto", help="auto, cpu or a GPU's index (default: %(default)s)")
     parser.add_argument("--batch-size", type=positive, default=16, metavar="N",
                         help="clips of a forward pass (default: %(default)s)")
-    parser.add_argument("--skeleton", metavar="PATH", help="dotted path of the recordings' skeleton, where the file "
-                        "does not tell it: skeleton_lab.own_skeletons.UTD_MHAD_20 (default: the run's own)")
+    parser.add_argument("--skeleton", "--joints", metavar="NAME", help="the recordings' joints, where the file does "
+                        "not tell them: coco17, body25, ... or a dotted path, skeleton_lab.own_skeletons.UTD_MHAD_20 "
+                        "(default: the run's own)")
+    parser.add_argument("--image-size", type=picture_size, metavar="WIDTHxHEIGHT", help="of the pictures that joints "
+                        "were found in, such as 1920x1080, where the file does not tell it")
     made = parser.add_argument_group("how the training data were made, where that cannot be seen from the run")
     made.add_argument("--twin", action=argparse.BooleanOptionalAction, help="a single person stands for the second "
                       "body too, as in NTU-120's archives (default: with 120 classes)")
@@ -104,15 +107,14 @@ if __name__ == "__main__":
 
 from skeleton_lab.class_names import BY_DATA_SET, filled, read_class_names
 from skeleton_lab.data.formats.face import Wanted
+from skeleton_lab.data.formats.joint_sets import joint_set
 from skeleton_lab.data.formats.registry import files_of
 from skeleton_lab.data.generate.synthetic_actions import CLASS_NAMES as SYNTHETIC
 from skeleton_lab.files import replacing
-from skeleton_lab.imports import load_object
 from skeleton_lab.predict import results
 from skeleton_lab.predict.predictor import Prediction, Predictor, cut
 from skeleton_lab.predict.recordings import Take, open_takes
 from skeleton_lab.predict.staging import StageOptions, stage_for
-from skeleton_lab.skeletons import Skeleton
 from skeleton_lab.train.trained import open_chosen, pick_device
 
 CLASS_NAMES = {**BY_DATA_SET, "synthetic": SYNTHETIC}
@@ -121,8 +123,8 @@ CLASS_NAMES = {**BY_DATA_SET, "synthetic": SYNTHETIC}
 def main(options: argparse.Namespace) -> None:
     trained = open_chosen(options)
     stage = stage_for(trained, StageOptions(options.twin, options.frames, options.from_archive))
-    wanted = Wanted(options.split, options.index, read_skeleton(options.skeleton), trained.skeleton,
-                    long=bool(options.window_frames))
+    wanted = Wanted(options.split, options.index, options.skeleton and joint_set(options.skeleton), trained.skeleton,
+                    long=bool(options.window_frames), fps=options.fps, image_size=options.image_size)
     takes = [take for path in options.paths for file in files_of(path) for take in open_takes(file, wanted)]
     pictures = [path for path in (options.gif, options.mp4) if path]
     if pictures and len(takes) != 1:
@@ -148,13 +150,6 @@ def main(options: argparse.Namespace) -> None:
             print("\n".join([take.name, *results.span_table(group, wording)]))
     else:
         print("\n".join(results.lines(every, wording)))
-
-
-def read_skeleton(dotted: str | None) -> Skeleton | None:
-    skeleton = load_object(dotted) if dotted else None
-    if skeleton is not None and not isinstance(skeleton, Skeleton):
-        raise UserError(f"--skeleton {dotted}: is no Skeleton; see skeleton_lab/skeletons.py")
-    return skeleton
 
 
 def draw(path: Path, take: Take, predictions: list[Prediction], wording: results.Wording) -> None:

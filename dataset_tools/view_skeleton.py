@@ -25,8 +25,8 @@ def read_options() -> argparse.Namespace:
     parser.add_input("path", "a recording or an archive, of any format that is read here: its content tells which")
     parser.add_argument("--index", type=int, default=0, help="which clip of an archive, from 0 (default: %(default)s)")
     parser.add_argument("--split", help="which part of an .npz: train or test (default: train, or the only one)")
-    parser.add_argument("--skeleton", metavar="PATH", help="dotted path of the skeleton, where the file does not "
-                        "tell it: skeleton_lab.own_skeletons.UTD_MHAD_20")
+    parser.add_argument("--skeleton", "--joints", metavar="NAME", help="the joints, where the file does not tell "
+                        "them: coco17, body25, ... or a dotted path, skeleton_lab.own_skeletons.UTD_MHAD_20")
     parser.add_argument("--output", type=Path, default=Path("clip.gif"),
                         help=".gif or .mp4 (moving), or .png (a strip) (default: %(default)s)")
     parser.add_argument("--max-frames", type=int, metavar="T", help="of a moving picture; more are thinned (default: "
@@ -39,9 +39,9 @@ if __name__ == "__main__":
     OPTIONS = read_early(read_options)  # before the libraries load, which takes seconds
 
 from skeleton_lab.data.formats.face import Wanted
+from skeleton_lab.data.formats.joint_sets import joint_set
 from skeleton_lab.data.formats.registry import open_recordings
 from skeleton_lab.files import replacing
-from skeleton_lab.imports import load_object
 from skeleton_lab.pictures.film import GIF_FRAMES, MOVING, save_film, save_strip
 from skeleton_lab.skeleton_clip import SkeletonClip
 from skeleton_lab.skeletons import Skeleton
@@ -53,7 +53,7 @@ def main(options: argparse.Namespace) -> None:
         raise UserError(f"{options.output}: give the picture a name that ends in .gif, .mp4 or .png")
     if options.panels < 1 or (options.max_frames is not None and options.max_frames < 1):
         raise UserError("--max-frames and --panels: must be at least 1")
-    clip = load_clip(options.path, options.index, options.split, read_skeleton(options.skeleton))
+    clip = load_clip(options.path, options.index, options.split, options.skeleton and joint_set(options.skeleton))
     with replacing(options.output) as temporary:
         if suffix in MOVING:
             save_film(clip, options.max_frames or (GIF_FRAMES if suffix == ".gif" else None), temporary)
@@ -68,14 +68,6 @@ def load_clip(path: Path, index: int, split: str | None, skeleton: Skeleton | No
     recording = open_recordings(path, wanted)[0].with_skeleton(skeleton)
     name = Path(recording.name).name
     return recording.picture(name if recording.class_name is None else f"{name}, {recording.class_name}")
-
-
-def read_skeleton(dotted: str | None) -> Skeleton | None:
-    """Return the skeleton at a dotted path, if one is given."""
-    skeleton = load_object(dotted) if dotted else None
-    if skeleton is not None and not isinstance(skeleton, Skeleton):
-        raise UserError(f"--skeleton {dotted}: is no Skeleton; see skeleton_lab/skeletons.py")
-    return skeleton
 
 
 if __name__ == "__main__":

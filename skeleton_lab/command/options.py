@@ -44,6 +44,14 @@ def input_path(word: str) -> Path:
     return Path(word)
 
 
+def picture_size(word: str) -> tuple[int, int]:
+    """Read "1920x1080", the width and height of a picture in pixels."""
+    width, _, height = word.lower().partition("x")
+    if not (width.isdecimal() and height.isdecimal() and 0 < int(width) < 1 << 16 and 0 < int(height) < 1 << 16):
+        raise argparse.ArgumentTypeError(f"expected WIDTHxHEIGHT, such as 1920x1080, not '{word}'")
+    return int(width), int(height)
+
+
 class Parser(argparse.ArgumentParser):
     """An `ArgumentParser` without abbreviations, whose complaints are one line and name the nearest known word."""
 

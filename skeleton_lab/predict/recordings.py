@@ -14,6 +14,7 @@ import numpy as np
 from skeleton_lab.data.feeders.transforms import resize_valid
 from skeleton_lab.data.formats import layouts
 from skeleton_lab.data.formats.face import Wanted
+from skeleton_lab.data.formats.fitting import archive_clip, fit_joints
 from skeleton_lab.data.formats.msg3d_clips import MAX_FRAMES, clip_of_recording
 from skeleton_lab.data.formats.occupied import between_bodies
 from skeleton_lab.data.formats.pose_clips import PoseClip
@@ -26,6 +27,7 @@ from skeleton_lab.data.prepare.ctrgcn_pipeline import actors_of, scene_of
 from skeleton_lab.data.prepare.prenormalize import pre_normalize
 from skeleton_lab.errors import NothingToSee, UserError
 from skeleton_lab.skeleton_clip import SkeletonClip
+from skeleton_lab.skeleton_names import same_joints
 from skeleton_lab.skeletons import NTU_25, Skeleton
 
 NTU_VALUES = layouts.FRAME_VALUES
@@ -270,8 +272,28 @@ def _with_confidence(recording: Recording) -> np.ndarray:
     return np.array(frames.transpose(3, 0, 2, 1), np.float32)  # (T, M, V, C) -> (C, T, V, M)
 
 
+@dataclass(frozen=True, eq=False)
+class Estimated(Take):
+    """People of a pose estimator or of motion capture, fitted to the run's joints as convert_poses.py fits them."""
+
+    def archive_clip(self, twin: bool) -> np.ndarray:
+        if not same_joints(self.skeleton, NTU_25):
+            raise self._cannot("become a clip of an archive (.npz)")
+        clip = archive_clip(self.recording)
+        if twin and not clip[..., 1].any():
+            clip[..., 1] = clip[..., 0]
+        return clip
+
+    def file_clip(self, rules: ClipFile) -> np.ndarray:
+        if not same_joints(self.skeleton, NTU_25):
+            raise self._cannot("become a clip of MS-G3D's files (.npy)")
+        return _from_ntu_archive(self.archive_clip(twin=False), rules)
+
+
 def take_of(recording: Recording) -> Take:
     """Return a recording as what can be predicted, by its kind."""
+    if recording.from_poses:
+        return Estimated(recording)
     if recording.made is Made.ARCHIVED:
         return Archived(recording)
     if recording.made is Made.FILED:
@@ -287,5 +309,7 @@ def open_takes(path: Path, wanted: Wanted) -> list[Take]:
     Raises:
         UserError: there is no such file or clip, or it is damaged or of no known kind.
     """
-    return [take_of(recording.with_skeleton(wanted.skeleton, wanted.usual))
+    in_space = wanted.usual is not None and same_joints(wanted.usual, NTU_25)
+    wanted = replace(wanted, hands=in_space, in_space=in_space)
+    return [take_of(fit_joints(recording.with_skeleton(wanted.skeleton, wanted.usual), wanted.usual))
             for recording in open_recordings(path, wanted)]

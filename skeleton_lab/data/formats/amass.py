@@ -51,7 +51,8 @@ def _read(look: Look, wanted: Wanted) -> list[Recording]:
         raise UserError(f"{path}: holds a number that is not finite; {REMEDY}")
     note("motions of body models hold no places of joints: those of a mean skeleton are taken, which are approximate")
     upright = places[..., [0, 2, 1]] * (1, 1, -1)
-    return [Recording(str(path), upright[:, None], SMPL_24, fps=wanted.fps or rate, unit=Unit.METRES)]
+    return [Recording(str(path), upright[:, None], SMPL_24, fps=wanted.fps or rate, unit=Unit.METRES,
+                      from_poses=True)]
 
 
 def _places(turns: np.ndarray, trans: np.ndarray) -> np.ndarray:

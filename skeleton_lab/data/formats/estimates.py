@@ -80,7 +80,8 @@ def recording_of(name: str, frames: Sequence[Frame], facts: Facts) -> Recording:
     recorded = np.zeros(length, bool)
     recorded[numbers] = True
     return Recording(name, coordinates, facts.skeleton, confidence, ids, facts.fps, y_down=facts.y_down,
-                     image_size=facts.image_size, unit=facts.unit, recorded=None if recorded.all() else recorded)
+                     image_size=facts.image_size, unit=facts.unit, recorded=None if recorded.all() else recorded,
+                     from_poses=True)
 
 
 def _counted(name: str, frames: list[Frame]) -> list[Frame]:

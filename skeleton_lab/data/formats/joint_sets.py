@@ -18,7 +18,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from skeleton_lab.errors import UserError
+from skeleton_lab.errors import UserError, suggest
+from skeleton_lab.imports import load_object
 from skeleton_lab.own_skeletons import (
     AZURE_32,
     BODY_25,
@@ -165,8 +166,18 @@ def mapping_lines(source: Skeleton, target: Skeleton) -> list[str]:
             *([f"lost, at the place of the joint they hang on: {', '.join(lost)}"] if lost else [])]
 
 
-def joint_set(name: str) -> Skeleton:
-    """Return a set by its short name; UserError if there is none."""
-    if name not in JOINT_SETS:
-        raise UserError(f"--joints {name}: no such set of joints; choose {', '.join(JOINT_SETS)}")
-    return JOINT_SETS[name]
+def joint_set(word: str) -> Skeleton:
+    """Return the joints that a user means: a short name of `own_skeletons.JOINT_SETS`, or a skeleton's dotted path.
+
+    Raises:
+        UserError: there is no such set.
+    """
+    if "." not in word:
+        if word not in JOINT_SETS:
+            raise UserError(f"--joints {word}: no such set of joints{suggest(word, JOINT_SETS)}; choose "
+                            f"{', '.join(JOINT_SETS)}, or give a skeleton's dotted path")
+        return JOINT_SETS[word]
+    skeleton = load_object(word)
+    if not isinstance(skeleton, Skeleton):
+        raise UserError(f"--skeleton {word}: is no Skeleton; see skeleton_lab/skeletons.py")
+    return skeleton

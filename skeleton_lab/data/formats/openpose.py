@@ -109,7 +109,7 @@ def _pose(person: Any, wanted: Wanted) -> np.ndarray:
         raise ValueError(f"a person without '{_BODY}'")
     pose = triples(flat) if flat else triples(deep, 4)
     if len(pose) == BODY_25.num_joints and flat and (
-            wanted.skeleton is BODY_25_HANDS or (wanted.hands and wanted.skeleton in (None, BODY_25))):
+            wanted.skeleton is BODY_25_HANDS or (wanted.hands and wanted.skeleton is None)):
         return np.concatenate([pose, *(_hand(person, key) for key in _HANDS)])
     if wanted.skeleton is None and len(pose) not in _SETS:
         raise ValueError(f"'{_BODY}' has {len(flat) or len(deep)} numbers; BODY_25 has 75, COCO 54, MPI 45, Halpe 78")

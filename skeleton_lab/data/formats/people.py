@@ -141,16 +141,20 @@ def placed(detections: Sequence[np.ndarray], numbers: Sequence[int], tracks: Seq
 
 
 def most_relevant(frames: np.ndarray, confidence: np.ndarray | None, count: int = 2) -> list[int]:
-    """Return the places of the `count` people who matter most, in ascending order; all where there are no more.
+    """Return the places of the `count` people who matter most (`by_relevance`), in ascending order."""
+    return sorted(by_relevance(frames, confidence)[:count])
+
+
+def by_relevance(frames: np.ndarray, confidence: np.ndarray | None) -> list[int]:
+    """Return the places of people, who matters most first.
 
     By how surely and how long each is seen, and by how much they move in sizes of their own: a picture on the wall is
     seen surely, too. frames: (T, M, V, C); confidence: (T, M, V) or None.
     """
-    if frames.shape[1] <= count:
-        return list(range(frames.shape[1]))
     sure = (frames != 0).any(axis=3).astype(float) if confidence is None else np.maximum(confidence, 0)
     weights = [_weight(frames[:, person], sure[:, person]) for person in range(frames.shape[1])]
-    return sorted(np.argsort(-np.array(weights), kind="stable")[:count].tolist())
+    order: list[int] = np.argsort(-np.array(weights), kind="stable").tolist()
+    return order
 
 
 def _weight(frames: np.ndarray, sure: np.ndarray) -> float:

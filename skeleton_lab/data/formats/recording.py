@@ -46,7 +46,8 @@ class Recording:
         centre: the joint that becomes the origin when a clip for training is made; None: nothing is moved.
         y_down: y points down, as in pictures. image_size: width and height of the picture in pixels.
         unit: of the coordinates; None: not known. recorded: (T,) bool, the frames that the file holds, with people or
-            without; None: all of them.
+            without; None: all of them. from_poses: of a pose estimator or motion capture; such joints are fitted to
+            a model's data.
         made: how far the frames are prepared.
     """
 
@@ -63,6 +64,7 @@ class Recording:
     image_size: tuple[int, int] | None = None
     unit: Unit | None = None
     recorded: np.ndarray | None = None
+    from_poses: bool = False
     made: Made = Made.RECORDED
 
     @property

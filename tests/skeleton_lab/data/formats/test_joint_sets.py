@@ -79,8 +79,11 @@ def test_every_table_leads_somewhere_and_is_told() -> None:
     assert not can_convert(HAND_21, NTU_25)
     with pytest.raises(UserError, match=r"no table leads from the joints of hand \(21 joints\) to NTU"):
         to_joint_set(np.ones((1, 21, 2)), None, HAND_21, NTU_25)
-    with pytest.raises(UserError, match="--joints body26: no such set of joints; choose ntu25"):
+    with pytest.raises(UserError, match=r"--joints body26: no such set of joints; did you mean .body25.\?; choose"):
         joint_set("body26")
+    assert joint_set("body25") is BODY_25 and joint_set("skeleton_lab.skeletons.COCO_17") is COCO_17
+    with pytest.raises(UserError, match="is no Skeleton"):
+        joint_set("skeleton_lab.skeletons.Edge")
 
 
 def test_sets_are_trees_of_the_size_their_names_say() -> None:
