@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from types import SimpleNamespace
+
 import pytest
-import yaml
 
 from skeleton_lab.imports import check_arguments
 from skeleton_lab.train.config import read_config
 from skeleton_lab.train.spec import TreeSpec
-from tests.pyskl_files import converted, made_clips
-from tests.several import run_main
-from tests.trees import ROOT, open_tree
+from tests.pyskl_chain import convert, small_recipe, train_and_fuse, write_annotations
+from tests.trees import open_tree
 
 TREES = ("CTR-GCN", "MS-G3D", "ST-GCN")
 WAYS = {"60": ("xsub", "xview"), "120": ("xsub", "xset")}
@@ -32,21 +33,16 @@ def test_configs_resolve(name):
         assert len(list((tree.path / "config/pyskl").iterdir())) == 8
 
 
-def test_two_epochs_of_a_small_one_and_the_fused_streams(run_script, tmp_path):
-    names = [f"clip{place:03d}" for place in range(12)]
-    archive = converted(tmp_path / "a.npz", made_clips(12, 17, flat=True), {"tr": names[:8], "te": names[8:]})
-    settings = yaml.safe_load((ROOT / "ST-GCN/config/pyskl/ntu60-xsub-hrnet.yaml").read_text())
-    settings["model_args"] |= {"num_class": 4, "blocks": [[12, 1], [12, 2]]}
-    for part, split in (("train", "tr"), ("test", "te")):
-        settings[f"{part}_feeder_args"] |= {"data_path": str(archive), "split": split, "clip_len": 8}
-    settings |= {"num_epoch": 2, "batch_size": 8, "forward_batch_size": 8, "device": ["cpu"], "num_worker": 0}
-    (tmp_path / "c.yaml").write_text(yaml.safe_dump(settings))
-    for feats in ("j", "bm"):
-        done = run_main("ST-GCN", ROOT / "ST-GCN", [
-            "--config", str(tmp_path / "c.yaml"), "--work-dir", str(tmp_path / feats), "--save-score", "true",
-            "--train-feeder-args", f"feats={feats}", "--test-feeder-args", f"feats={feats}"])
-        assert done.status == 0, done.err
-    rates = [line.split(",")[1] for line in (tmp_path / "j" / "history.csv").read_text().splitlines()[1:]]
+@pytest.mark.parametrize(("tree", "flat"), [("ST-GCN", True), ("CTR-GCN", False)])
+def test_from_an_annotation_file_to_fused_streams(run_script, tmp_path, tree, flat):
+    """At length, with 200 clips and all streams: python -m tests.pyskl_chain."""
+    def run(*words):
+        done = run_script(*words)
+        return SimpleNamespace(status=done.returncode, out=done.stdout, err=done.stderr)
+
+    archive = tmp_path / "a.npz"
+    convert(write_annotations(tmp_path / "a.pkl", 12, flat), archive, run)
+    said = train_and_fuse(tmp_path / "runs", tree, small_recipe(tree, archive, flat, 8), ("j", "bm"), run)
+    assert re.search(r"^j_test +2 .*\nbm_test +1 ", said, re.MULTILINE) and "ensemble" in said
+    rates = [line.split(",")[1] for line in (tmp_path / "runs/j/history.csv").read_text().splitlines()[1:]]
     assert [float(rate) for rate in rates] == [0.1, 0.05]
-    done = run_script("ensemble.py", "--scores", tmp_path / "j", tmp_path / "bm", "--labels", archive, "--softmax")
-    assert done.returncode == 0 and "ensemble" in done.stdout, done.stderr

@@ -331,7 +331,7 @@ class Feeder(BatchFeeder):
             x = _joined(x, score)
         x = transforms.features(x, rows.ends, self.feats)
         if self.person_loop:
-            lonely = rows.places[:, :, 1:2] == len(x)
+            lonely = rows.places[:, :, 1:2] == len(rows.source)
             rows.places[:, :, 1:2][lonely] = rows.places[:, :, :1][lonely]
         return torch.from_numpy(transforms.clips_of(x, rows))
 

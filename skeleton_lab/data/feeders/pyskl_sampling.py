@@ -51,15 +51,15 @@ class Draws:
     def draw(self, frames: int) -> None:
         """Draw for the next recording, which has so many frames."""
         rule = self._sampling
+        least, most = rule.share
         if rule.test:
             np.random.seed(TEST_SEED)
         for number in range(rule.clips):
             used, offset = frames, 0
-            if rule.ratio_drawn:
-                least, most = rule.share
-                used = max(1, int((np.random.rand() * (most - least) + least) * frames))
-                if used < frames:
-                    offset = np.random.randint(frames - used + 1)
+            ratio = np.random.rand() if rule.ratio_drawn else 0.0
+            if rule.ratio_drawn and least < 1:
+                used = max(1, int((ratio * (most - least) + least) * frames))
+                offset = np.random.randint(frames - used + 1)  # draws nothing where there is nothing to choose
             self._sizes[:, self._row] = frames, used, offset
             self._one(number, used)
             self._row += 1

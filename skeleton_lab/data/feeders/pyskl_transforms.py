@@ -149,15 +149,19 @@ def spans(x: np.ndarray, score: np.ndarray | None, threshold: float) -> tuple[np
 
 
 def features(x: np.ndarray, ends: np.ndarray, feats: Sequence[str]) -> np.ndarray:
-    """Return the features (S, V, C * number of feats) float32 of rows (S, V, C).
+    """Return the features (S + 1, V, C * number of feats) float32 of rows (S, V, C); the last row is nobody's, zeros.
 
     Args:
         ends: rows that no other follows. feats: "j" joints, "b" bones, "jm" and "bm" their motions.
     """
     bones = _bones(x) if any("b" in feat for feat in feats) else x
-    made = [bones if "b" in feat else x for feat in feats]
-    made = [_motion(part, ends) if "m" in feat else part for part, feat in zip(made, feats, strict=True)]
-    return np.concatenate(made, axis=-1, dtype=np.float32, casting="same_kind")
+    channels = x.shape[2]
+    made = np.empty((len(x) + 1, x.shape[1], channels * len(feats)), np.float32)
+    made[-1] = 0
+    for number, feat in enumerate(feats):
+        part = bones if "b" in feat else x
+        made[:-1, :, number * channels:(number + 1) * channels] = _motion(part, ends) if "m" in feat else part
+    return made
 
 
 def _scored(x: np.ndarray, joints: tuple[int, ...]) -> bool:
@@ -185,9 +189,7 @@ def _motion(x: np.ndarray, ends: np.ndarray) -> np.ndarray:
     return motion.numpy()
 
 
-def clips_of(x: np.ndarray, rows: Rows) -> np.ndarray:
-    """Return the clips (N, K, M, L, V, C) float32 that show rows (S, V, C); zeros where nobody is."""
-    padded = np.empty((len(x) + 1, x[0].size), np.float32)
-    padded[:-1] = x.reshape(len(x), -1)
-    padded[-1] = 0
-    return padded.take(rows.places, axis=0).reshape(*rows.places.shape, *x.shape[1:])
+def clips_of(features: np.ndarray, rows: Rows) -> np.ndarray:
+    """Return the clips (N, K, M, L, V, C) float32 that show features (S + 1, V, C); zeros where nobody is."""
+    flat = features.reshape(len(features), -1)
+    return flat.take(rows.places, axis=0).reshape(*rows.places.shape, *features.shape[1:])
