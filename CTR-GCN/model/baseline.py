@@ -89,10 +89,10 @@ class Model(BlockStack):
                  adaptive: bool = True, num_set: int = 3) -> None:
         graph_adjacency(graph, graph_args, num_point)
 
-        def make_block(channels: int, out_channels: int, stride: int, first: bool) -> Block:
+        def make_block(channels: int, out_channels: int, stride: int, bare: bool) -> Block:
             temporal = TemporalUnit(out_channels, out_channels, TEMPORAL_KERNEL, stride)
             init_conv_norm(temporal)
             return Block(SharedTopologyUnit(channels, out_channels, num_point, num_set, adaptive), temporal,
-                         (channels, out_channels), stride, use_residual=not first)
+                         (channels, out_channels), stride, use_residual=not bare)
 
         super().__init__(ClipShape(in_channels, num_point, num_person, num_class), make_block, drop_out)

@@ -43,7 +43,7 @@ def network(state: Mapping[str, Tensor], told: Told) -> Network:
     return Network(MODEL, {
         **sizes(state, joints, channels, told), "graph": "graph.pyskl.Graph",
         "graph_args": {"layout": told.layout_of(joints)}, "tcn_relu": True,
-        **blocks_of(state, r"net\.(\d+)\.gcn1\.bn\.weight", "net.{}.residual.conv.weight", told)})
+        **blocks_of(state, r"net\.(\d+)\.gcn1\.bn\.weight", "net.{}.residual.conv.weight", channels, told)})
 
 
 def from_theirs(state: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:

@@ -131,10 +131,10 @@ class Model(BlockStack):
         adjacency = graph_adjacency(graph, graph_args, num_point)
         time_axis = 3 if self.fused else 2
 
-        def make_block(channels: int, out_channels: int, stride: int, first: bool) -> Block:
+        def make_block(channels: int, out_channels: int, stride: int, bare: bool) -> Block:
             return Block(self.spatial_unit(channels, out_channels, adjacency, adaptive, as_pyskl=tcn_relu),
                          self.temporal_unit(out_channels, stride), (channels, out_channels), stride,
-                         use_residual=not first, time_axis=time_axis, inner_relu=tcn_relu, fused=self.fused)
+                         use_residual=not bare, time_axis=time_axis, inner_relu=tcn_relu, fused=self.fused)
 
         super().__init__(ClipShape(in_channels, num_point, num_person, num_class), make_block, drop_out, time_axis,
                          block_plan(blocks))

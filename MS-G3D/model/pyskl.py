@@ -20,7 +20,7 @@ from skeleton_lab.skeletons import hop_distance, normalize_columns, symmetric_ad
 MODEL = "model.msg3d.Model"
 GRAPHS = {"nturgb+d": "graph.ntu_rgb_d.AdjMatrixGraph", "coco": "graph.pyskl.Coco",
           "openpose": "graph.kinetics.AdjMatrixGraph", "handmp": "graph.pyskl.Hand"}
-USUAL_WIDTHS = (96, 192, 384)
+USUAL_WIDTH = 96
 THEIR_SCALES, THEIR_CHANNELS = 13, 3
 
 
@@ -35,11 +35,12 @@ def network(state: Mapping[str, Tensor], told: Told) -> Network:
     window_scales = len(state["gcn3d1.gcn3d.0.gcn3d.1.PA"])
     channels, left = divmod(state["sgcn1.0.mlp.layers.0.weight"].shape[1], scales)
     widths = tuple(len(state[f"tcn{stage}.branches.5.1.weight"]) * 6 for stage in (1, 2, 3))
-    if left or widths != USUAL_WIDTHS:
-        raise Misfit(f"has stages of {widths} channels; known are {USUAL_WIDTHS}")
+    if left or widths[1:] != (2 * widths[0], 4 * widths[0]):
+        raise Misfit(f"has stages of {widths} channels; each should be twice as wide as the one before")
+    width = {} if widths[0] == USUAL_WIDTH else {"base_channels": widths[0]}
     return Network(MODEL, {
         **sizes(state, joints, channels, told), "num_gcn_scales": scales, "num_g3d_scales": window_scales,
-        "graph": GRAPHS[told.layout_of(joints)]})
+        "graph": GRAPHS[told.layout_of(joints)], **width})
 
 
 def from_theirs(state: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
@@ -78,9 +79,9 @@ def to_theirs(model: Any) -> Theirs:
         learnt = (model.get_submodule(unit).A_powers.double() + value.double()).view(-1, size, size).transpose(1, 2)
         theirs[f"{unit}.PA"] = (learnt - constant.double()).to(value.dtype)
         theirs[f"{unit}.A"] = constant
-    persons = model.data_bn.num_features // (joints * THEIR_CHANNELS)
-    return Theirs({"type": "MSG3D", "graph_cfg": {"layout": layout, "mode": "binary_adj"}, "num_person": persons},
-                  theirs)
+    persons, width = model.data_bn.num_features // (joints * THEIR_CHANNELS), model.sgcn1[0].mlp.layers[0].out_channels
+    return Theirs({"type": "MSG3D", "graph_cfg": {"layout": layout, "mode": "binary_adj"}, "num_person": persons,
+                   **({} if width == USUAL_WIDTH else {"base_channels": width})}, theirs)
 
 
 def _their_scales(adjacency: np.ndarray, num_scales: int) -> Tensor:

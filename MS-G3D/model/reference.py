@@ -29,6 +29,7 @@ from skeleton_lab.skeletons import hop_distance, normalize_symmetric
 WINDOWS = (3, 5)
 KERNEL_SIZE = 3
 DILATIONS = (1, 2, 3, 4)
+NUM_BRANCHES = len(DILATIONS) + 2  # a max-pool and a 1x1 convolution besides
 # Every trained residual adjacency starts in U(-A_RES_BOUND, A_RES_BOUND): next to nothing, but not the same.
 A_RES_BOUND = 1e-6
 
@@ -43,9 +44,10 @@ class Stage:
     stride: int
 
 
-def stage_plan(in_channels: int) -> tuple[Stage, ...]:
+def stage_plan(in_channels: int, width: int) -> tuple[Stage, ...]:
     """Return the three stages. The first widens before it collapses its windows, the others after."""
-    return Stage(in_channels, 96, 96, 1), Stage(96, 192, 96, 2), Stage(192, 384, 192, 2)
+    return (Stage(in_channels, width, width, 1), Stage(width, 2 * width, width, 2),
+            Stage(2 * width, 4 * width, 2 * width, 2))
 
 
 def disentangled_scales(adjacency: np.ndarray, num_scales: int) -> Tensor:
@@ -174,9 +176,10 @@ class Model(nn.Module):
         num_gcn_scales: K of the graph convolutions over joints.
         num_g3d_scales: K of the graph convolutions over windows.
         graph: dotted path of a graph class with `A_binary`, (V, V).
+        base_channels: of the first stage, a multiple of its six temporal branches; each further one has twice as many.
 
     Raises:
-        UserError: the graph cannot be found, or does not have `num_point` joints.
+        UserError: the graph cannot be found, or does not have `num_point` joints; no such width.
     """
 
     capturable = True  # see `skeleton_lab.train.cuda_graph`
@@ -185,12 +188,15 @@ class Model(nn.Module):
     temporal_unit: ClassVar[type[reference.MultiScaleTemporalConv]] = TemporalUnit
 
     def __init__(self, num_class: int, num_point: int, num_person: int, num_gcn_scales: int, num_g3d_scales: int,
-                 graph: str, in_channels: int = 3) -> None:
+                 graph: str, in_channels: int = 3, base_channels: int = 96) -> None:
         super().__init__()
+        if type(base_channels) is not int or base_channels < 1 or base_channels % NUM_BRANCHES:
+            raise UserError(f"model_args: base_channels={base_channels!r:.80} is no multiple of {NUM_BRANCHES}; give "
+                            "one, such as 96")
         adjacency = graph_adjacency(graph, num_point)
         self_linked = adjacency + np.eye(num_point, dtype=adjacency.dtype)
         self.data_bn = nn.BatchNorm1d(num_person * num_point * in_channels)
-        plan = stage_plan(in_channels)
+        plan = stage_plan(in_channels, base_channels)
         for number, stage in enumerate(plan, start=1):
             # The first graph convolution widens at once, the others leave that to the strided temporal convolution.
             spatial_channels = stage.out_channels if number == 1 else stage.in_channels

@@ -42,7 +42,7 @@ def network(state: Mapping[str, Tensor], told: Told) -> Network:
     return Network(MODEL, {
         **found, "graph": "graph.pyskl.Graph", "graph_args": {"layout": told.layout_of(joints)},
         "data_bn_type": "VC" if together else "MVC",
-        **blocks_of(state, r"gcn\.(\d+)\.gcn\.bn\.weight", "gcn.{}.residual.conv.weight", told)})
+        **blocks_of(state, r"gcn\.(\d+)\.gcn\.bn\.weight", "gcn.{}.residual.conv.weight", channels, told)})
 
 
 def from_theirs(state: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:

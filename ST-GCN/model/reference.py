@@ -116,9 +116,9 @@ class Model(BlockStack):
             raise UserError(f"model_args: data_bn_type {data_bn_type!r} does not exist; choose MVC or VC")
         time_axis = 3 if self.fused else 2
 
-        def make_block(channels: int, out_channels: int, stride: int, first: bool) -> Block:
+        def make_block(channels: int, out_channels: int, stride: int, bare: bool) -> Block:
             return Block(self.spatial_unit(channels, out_channels, topology), self.temporal_unit(out_channels, stride),
-                         (channels, out_channels), stride, use_residual=not first, time_axis=time_axis,
+                         (channels, out_channels), stride, use_residual=not bare, time_axis=time_axis,
                          fused=self.fused)
 
         shape = ClipShape(in_channels, num_point, num_person, num_class, same_moments=data_bn_type == "VC")

@@ -93,25 +93,30 @@ def sizes(state: Mapping[str, Tensor], joints: int, channels: int, told: Told) -
     return {"num_class": len(classifier), "num_point": joints, "num_person": persons, "in_channels": channels}
 
 
-def blocks_of(state: Mapping[str, Tensor], width: str, residual: str, told: Told) -> dict[str, Any]:
+def blocks_of(state: Mapping[str, Tensor], width: str, residual: str, channels: int, told: Told) -> dict[str, Any]:
     """Return `{"blocks": [[channels, stride], ...]}`, or nothing where that is the usual plan.
 
-    Tensors do not tell a stride where a block widens: it is 2 there, as usual, unless a config says else.
+    Tensors do not tell a stride where a block widens: it is 2 there, as usual, unless a config says else. A network
+    whose first block would keep the channels of its input has not got that block: it begins with the second.
 
     Args:
         width: pattern of the key, with the block's number from 0 in a group, of something as long as the block is wide.
         residual: key, with {} for that number, that is there where the shortcut is a convolution.
+        channels: of the input.
 
     Raises:
-        Misfit: blocks are missing in between.
+        Misfit: blocks are missing in between, or the first has a shortcut although it widens.
     """
     widths = {int(found[1]): len(value) for key, value in state.items() if (found := re.fullmatch(width, key))}
     if sorted(widths) != list(range(len(widths))) or not widths:
         raise Misfit(f"has blocks {sorted(widths)[:20]}, of which some are missing")
+    second = widths[0] == channels
+    if not second and residual.format(0) in state:
+        raise Misfit(f"begins with a block from {channels} to {widths[0]} channels that has a shortcut")
     plan = []
     for number in range(len(widths)):
-        convolved = number > 0 and residual.format(number) in state
-        halves = convolved and (told.down_stages is None or number + 1 in told.down_stages)
+        convolved = residual.format(number) in state
+        halves = convolved and (told.down_stages is None or number + 1 + second in told.down_stages)
         plan.append((widths[number], 2 if halves else 1))
     return {} if tuple(plan) == PLAN else {"blocks": [list(pair) for pair in plan]}
 
@@ -126,6 +131,8 @@ def stages_of(model: Any) -> dict[str, Any]:
             for number in range(1, model.num_blocks + 1)]
     if tuple(plan) == PLAN:
         return {}
+    if plan[0][0] == model.shape.in_channels:  # with them the first block is then left out
+        plan.insert(0, (plan[0][0], 1))
     inflate, down = [], []
     for number, (before, here) in enumerate(pairwise(plan), start=2):
         if here[0] not in (before[0], 2 * before[0]) or here[1] > 2:
@@ -133,6 +140,8 @@ def stages_of(model: Any) -> dict[str, Any]:
                          "something else")
         inflate += [number] * (here[0] != before[0])
         down += [number] * (here[1] == 2)
+    if plan[0][1] != 1:
+        raise Misfit("their first block keeps all frames")
     return {"base_channels": plan[0][0], "num_stages": len(plan), "inflate_stages": inflate, "down_stages": down}
 
 

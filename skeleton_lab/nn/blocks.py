@@ -87,8 +87,8 @@ def init_conv_norm(module: reference.TemporalConv) -> None:
 class Block(nn.Module):
     """Spatial unit, then relu(temporal unit + residual): (B, C_in, T, V) -> (B, C_out, ceil(T / stride), V).
 
-    With `time_axis` 3, T and V change places. `use_residual` is false only in the first block. With `inner_relu` the
-    temporal unit ends in a ReLU of its own before the residual is added.
+    With `time_axis` 3, T and V change places. `use_residual` is false in the first block, which widens. With
+    `inner_relu` the temporal unit ends in a ReLU of its own before the residual is added.
 
     Args:
         gcn1: spatial unit, a function of x. tcn1: temporal unit, a function of x and of what to add before its ReLU.
@@ -123,7 +123,8 @@ class BlockStack(nn.Module):
     (N, T, V*C) is taken for one body, the coordinate fastest.
 
     Args:
-        make_block: (input channels, output channels, stride, is the first) -> a block.
+        make_block: (input channels, output channels, stride, is without shortcut) -> a block. The first is, unless it
+            keeps its channels.
         drop_out: probability, in front of the classifier.
         time_axis: 2 if blocks take (B, C, T, V), 3 if they take (B, C, V, T).
         plan: (output channels, stride over time) of each block.
@@ -142,7 +143,8 @@ class BlockStack(nn.Module):
         self.data_bn = nn.BatchNorm1d(bodies * shape.in_channels * shape.num_point)
         channels = shape.in_channels
         for number, (out_channels, stride) in enumerate(plan, start=1):
-            setattr(self, f"l{number}", make_block(channels, out_channels, stride, number == 1))
+            bare = number == 1 and channels != out_channels
+            setattr(self, f"l{number}", make_block(channels, out_channels, stride, bare))
             channels = out_channels
         self.fc = nn.Linear(channels, shape.num_class)
         nn.init.normal_(self.fc.weight, 0, math.sqrt(2 / shape.num_class))

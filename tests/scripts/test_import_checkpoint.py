@@ -11,7 +11,9 @@ import torch
 import yaml
 from torch.nn import functional as F
 
+from skeleton_lab.errors import UserError
 from skeleton_lab.foreign.checkpoint_file import as_theirs
+from skeleton_lab.foreign.network import Misfit, Told
 from tests.golden_models import GRAD_NORM_FLOOR, SGD_OPTIONS, assert_close, assert_each_close
 from tests.pyskl_golden import Case, load_case
 from tests.trees import ROOT, open_tree
@@ -185,3 +187,42 @@ def test_other_networks_are_named_and_damage_is_told(run_script, tmp_path):
     (tmp_path / "c.py").write_text("import os\nos.system('touch ran')\n")
     said = refused(run_script, tmp_path, state, "--config", tmp_path / "c.py")
     assert "c.py: line 1: more than a literal (Import)" in said
+
+
+NARROW = {  # networks of other widths than the published ones: a tree, and a model of it
+    "MS-G3D": ("model.msg3d.Model", {"num_gcn_scales": 13, "num_g3d_scales": 6, "graph": "graph.pyskl.Coco",
+                                     "base_channels": 12}),
+    "CTR-GCN": ("model.ctrgcn.Model", {"graph": "graph.pyskl.Graph", "graph_args": {"layout": "coco"},
+                                       "in_channels": 12, "tcn_relu": True, "blocks": [[12, 1], [24, 2]]}),
+    "ST-GCN": ("model.stgcn.Model", {"graph": "graph.pyskl.Graph", "graph_args": {"layout": "coco"}, "in_channels": 12,
+                                     "data_bn_type": "VC", "blocks": [[12, 1], [24, 2], [24, 1]]})}
+
+
+@pytest.mark.parametrize("name", NARROW)
+def test_other_widths_and_networks_without_a_first_block(name):
+    """Where the input is as wide as the first block, theirs has not got that block: all that it has have shortcuts."""
+    path, args = NARROW[name]
+    with open_tree(name) as tree:
+        torch.manual_seed(0)
+        args = {"num_class": 5, "num_point": 17, "num_person": 2, "in_channels": 3, **args}
+        model = tree.load(path)(**args).eval()
+        theirs = tree.load("model.pyskl.to_theirs")(model)
+        found = tree.load("model.pyskl.network")(theirs.state, Told(num_person=2))
+        assert (found.model, found.args) == (path, args)
+        again = tree.load(path)(**found.args).eval()
+        again.load_state_dict(tree.load("model.pyskl.from_theirs")(theirs.state, again))
+        clips = torch.randn(2, args["in_channels"], 8, 17, 2)
+        with torch.no_grad():
+            torch.testing.assert_close(again(clips), model(clips))
+        if "blocks" in args:
+            assert model.l1.use_residual and theirs.backbone["num_stages"] == len(args["blocks"]) + 1
+            assert theirs.backbone["inflate_stages"] == theirs.backbone["down_stages"] == [3]
+            theirs.state[f"{'net' if name == 'CTR-GCN' else 'gcn'}.0.residual.conv.weight"] = torch.zeros(1)
+            wider = {**theirs.state, **{key: torch.zeros(30) for key in theirs.state if key.endswith(
+                ("net.0.gcn1.bn.weight", "gcn.0.gcn.bn.weight"))}}
+            with pytest.raises(Misfit, match="that has a shortcut"):
+                tree.load("model.pyskl.network")(wider, Told())
+        else:
+            assert theirs.backbone["base_channels"] == 12
+            with pytest.raises(UserError, match="base_channels=10 is no multiple of 6"):
+                tree.load(path)(**{**args, "base_channels": 10})
