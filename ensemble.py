@@ -75,7 +75,7 @@ from numpy.typing import NDArray
 
 from skeleton_lab.data.feeders.truth import read_truth
 from skeleton_lab.files import write_text
-from skeleton_lab.foreign.score_file import as_probabilities, is_annotations, join, labels_of
+from skeleton_lab.foreign.score_file import read_streams
 from skeleton_lab.metrics import NOT_KNOWN, top_k_accuracy
 from skeleton_lab.pickles import dump_plain_pickle
 from skeleton_lab.streams.fuse import Stream, align, fuse, read_stream, truth_of
@@ -113,17 +113,8 @@ def main(args: argparse.Namespace) -> None:
 
 def read_all(args: argparse.Namespace) -> tuple[list[Stream], dict]:
     """Return the streams of --scores, ours or results of PYSKL and MMAction2, and the class of each sample."""
-    annotations = args.labels if args.labels and is_annotations(args.labels) else None
-    joined = join(names_of(args.scores), args.scores, args.by_position, annotations)
-    streams, turned = as_probabilities(joined.streams, args.softmax)
-    for line in joined.said + [f"{name}: logits, made probabilities (softmax)" for name in turned]:
-        print(line)
-    if annotations and joined.labels is None:
-        return streams, labels_of(annotations)
-    if joined.labels is not None and (annotations or not args.labels):
-        return streams, dict(zip(next(stream.names for stream in joined.streams
-                                      if len(stream.names) == len(joined.labels)), joined.labels.tolist(), strict=True))
-    return streams, read_truth(args.labels, args.scores, streams[0].names)
+    streams, labels = read_streams(names_of(args.scores), args.scores, args.labels, args.by_position, args.softmax)
+    return streams, read_truth(args.labels, args.scores, streams[0].names) if labels is None else labels
 
 
 def names_of(paths: Sequence[str]) -> list[str]:
@@ -132,14 +123,10 @@ def names_of(paths: Sequence[str]) -> list[str]:
     return [name if names.count(name) == 1 else path for name, path in zip(names, paths, strict=True)]
 
 
-def read_streams(paths: Sequence[str]) -> list[Stream]:
-    """Read score files of our own."""
-    return [read_stream(name, path) for name, path in zip(names_of(paths), paths, strict=True)]
-
-
 def search_elsewhere(args: argparse.Namespace, streams: list[Stream]) -> list[float]:
     """Return the weights found on --search-scores, which must be of other samples than --scores."""
-    others = read_streams(args.search_scores)
+    others = [read_stream(name, path) for name, path in zip(names_of(args.search_scores), args.search_scores,
+                                                            strict=True)]
     for stream, other in zip(streams, others, strict=True):
         shared = {row.tobytes() for row in stream.scores} & {row.tobytes() for row in other.scores}
         if shared:

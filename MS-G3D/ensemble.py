@@ -34,13 +34,16 @@ if __name__ == "__main__":
     OPTIONS = read_early(parse_arguments)  # before the libraries load, which takes seconds
 
 from skeleton_lab.data.formats.labels import read_labels
-from skeleton_lab.streams.fuse import print_accuracies, read_stream
+from skeleton_lab.foreign.score_file import read_streams
+from skeleton_lab.streams.fuse import print_accuracies
 
 
 def main(args: argparse.Namespace) -> int:
-    streams = [read_stream("joint", args.joint_dir), read_stream("bone", args.bone_dir)]
-    names, labels = read_labels(args.labels or f"data/{args.dataset}/val_label.pkl")
-    print_accuracies(streams, [1.0, args.alpha], dict(zip(names, labels, strict=True)))
+    streams, truth = read_streams(("joint", "bone"), (args.joint_dir, args.bone_dir), args.labels)
+    if truth is None:
+        names, labels = read_labels(args.labels or f"data/{args.dataset}/val_label.pkl")
+        truth = dict(zip(names, labels, strict=True))
+    print_accuracies(streams, [1.0, args.alpha], truth)
     return 0
 
 

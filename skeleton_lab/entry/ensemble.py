@@ -17,7 +17,8 @@ def run_ensemble(weights: Mapping[str, Mapping[str, Sequence[float]]] | None = N
             command line then has a `--size`.
     """
     options = read_early(lambda: read_options(tuple(weights or ())))
-    from skeleton_lab.streams.command import main  # after the command line: NumPy takes its time to load
+    from skeleton_lab.foreign.score_file import read_streams  # after the command line: NumPy takes its time to load
+    from skeleton_lab.streams.command import main
 
     options.four_streams = weights[options.size] if weights else {}
-    run_command(main, options)
+    run_command(main, options, read_streams)

@@ -192,6 +192,30 @@ def _begins_like_annotations(path: Path) -> bool:
     return any(word in head for word in (b"annotations", b"frame_dir", b"xsub_train", b"keypoint"))
 
 
+def read_streams(names: Sequence[str], paths: Sequence[str], labels: str | None, by_position: bool = False,
+                 softmax: bool = False) -> tuple[list[Stream], dict[Hashable, int] | None]:
+    """Read score files, ours and theirs, as streams that can be fused, and say how they were joined.
+
+    Args:
+        labels: where classes come from; matters here if it is an annotation file. by_position: as for `join`. softmax:
+            fuse probabilities even where all are logits.
+
+    Returns:
+        the streams; the class of each sample, if the files themselves or annotations tell it.
+    """
+    annotations = labels if labels and is_annotations(labels) else None
+    joined = join(names, paths, by_position, annotations)
+    streams, turned = as_probabilities(joined.streams, softmax)
+    for line in joined.said + [f"{name}: logits, made probabilities (softmax)" for name in turned]:
+        print(line)
+    if annotations and joined.labels is None:
+        return streams, labels_of(annotations)
+    if joined.labels is not None and (annotations or not labels):
+        return streams, dict(zip(next(stream.names for stream in joined.streams
+                                      if len(stream.names) == len(joined.labels)), joined.labels.tolist(), strict=True))
+    return streams, None
+
+
 def as_probabilities(streams: Sequence[Stream], always: bool) -> tuple[list[Stream], list[str]]:
     """Return the streams with logits turned into probabilities (softmax) where others hold probabilities, or `always`;
     and the names of those that were turned.

@@ -7,29 +7,36 @@ CTR-GCN's published ones.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Sequence
 
 from skeleton_lab.data.feeders.truth import ucla_labels
 from skeleton_lab.data.feeders.ucla_split import recordings
 from skeleton_lab.data.formats.layouts import read_header, read_labels
 from skeleton_lab.errors import UserError
 from skeleton_lab.pickles import load_plain_pickle
-from skeleton_lab.streams.fuse import Stream, print_accuracies, read_stream
+from skeleton_lab.streams.fuse import Stream, print_accuracies
 from skeleton_lab.streams.options import NTU_ARCHIVES, STREAMS, UCLA, UCLA_LABELS
 
 # The published weights where a motion stream takes part; joint and bone alone: 1 and alpha.
 PUBLISHED_WEIGHTS = {"joint": 0.6, "bone": 0.6, "joint-motion": 0.4, "bone-motion": 0.4}
+Reader = Callable[[Sequence[str], Sequence[str], str | None], tuple[list[Stream], dict | None]]
 
 
-def main(args: argparse.Namespace) -> int:
+def main(args: argparse.Namespace, read_streams: Reader) -> int:
     """Fuse the streams that the options name and print the accuracies.
+
+    Args:
+        read_streams: of names, paths and the option --labels makes the streams and, if these tell it, the class of
+            each sample.
 
     Raises:
         UserError: a score file or the labels are missing or do not fit, or an option does not apply.
     """
     folders = {name: getattr(args, f"{name.replace('-', '_')}_dir") for name in STREAMS}
-    streams = [read_stream(name, folder) for name, folder in folders.items() if folder]
-    weights = choose_weights(args, [stream.name for stream in streams])
-    print_accuracies(streams, weights, read_truth(args, streams[0]))
+    names = [name for name, folder in folders.items() if folder]
+    weights = choose_weights(args, names)
+    streams, truth = read_streams(names, [folders[name] for name in names], args.labels)
+    print_accuracies(streams, weights, read_truth(args, streams[0]) if truth is None else truth)
     return 0
 
 

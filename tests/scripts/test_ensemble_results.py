@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from tests.pyskl_files import made_clips, write_pickle
+from tests.trees import ROOT
 
 CLASSES, COUNT = 4, 8
 LABELS = np.arange(COUNT) % CLASSES
@@ -54,6 +55,11 @@ def test_results_without_anything_take_the_names_of_annotations(run_script, tmp_
     for words, told in (((), "neither names nor labels"), (("--labels", f"{source}:train"), "no split has 8 clips")):
         done = run_script("ensemble.py", "--scores", one, two, *words)
         assert done.returncode == 2 and told in done.stderr and done.stderr.count("\n") == 1
+
+    for tree in ("CTR-GCN", "MS-G3D"):
+        done = run_script(ROOT / tree / "ensemble.py", "--dataset", "ntu/xsub", "--joint-dir", one, "--bone-dir", two,
+                          "--labels", source)
+        assert done.returncode == 0 and "joint (weight 1): top-1 75.00%" in done.stdout, done.stderr
 
     ours = {member: np.log(row) * 2 for member, row in zip(members, probabilities(set(), 3), strict=True)}
     (tmp_path / "ours.pkl").write_bytes(pickle.dumps(ours))
