@@ -71,7 +71,8 @@ def synchronised(tree_name: str, model: str, model_args: Mapping[str, Any], clip
                  memory_friendly: bool) -> dict[str, NDArray[np.float64]]:
     """Return the gradients of the mean loss over `clips`, and then the running moments, BatchNorm in training mode.
 
-    In double precision; several processes take their shares and synchronise their moments.
+    In double precision, without dropout, with an auxiliary loss if the model has one; several processes take their
+    shares and synchronise their moments.
     """
     world = World.from_environment()
     with open_tree(tree_name) as tree, joined(world):
@@ -85,10 +86,16 @@ def synchronised(tree_name: str, model: str, model_args: Mapping[str, Any], clip
             network = with_synchronised_norms(network)
         if memory_friendly:
             network.set_memory_friendly(True)
+        for part in network.modules():
+            if isinstance(part, torch.nn.Dropout):
+                part.p = 0.0
         labels = torch.arange(len(clips)) % model_args["num_class"]
         own = slice(*(world.share(len(clips), "clips") * edge for edge in (world.rank, world.rank + 1)))
         wrapped = world.wrap(network, torch.device("cpu"))
-        functional.cross_entropy(wrapped(torch.from_numpy(clips[own])), labels[own]).backward()
+        logits = wrapped(torch.from_numpy(clips[own]))
+        auxiliary = auxiliary_loss_of(wrapped, logits, labels[own])
+        loss = functional.cross_entropy(logits, labels[own])
+        (loss if auxiliary is None else loss + auxiliary).backward()
         found = {name: parameter.grad for name, parameter in network.named_parameters() if parameter.requires_grad}
         return {name: tensor.numpy() for name, tensor in (found | dict(network.named_buffers())).items()}
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from skeleton_lab.bench.job import Subject
 from skeleton_lab.bench.meters import KeptBytes, LiveBytes, tensor_bytes
 from skeleton_lab.nn.chunking import as_on_a_gpu
+from skeleton_lab.nn.model import auxiliary_loss_of
 from skeleton_lab.train.cuda_graph import WARM_UP
 from skeleton_lab.train.outside_errors import is_out_of_memory
 
@@ -100,7 +101,11 @@ def held_bytes(subject: Subject, clips: int) -> Held:
             saved, alive = kept.total, live.now
         else:
             subject.optimizer.zero_grad(set_to_none=True)
-            loss = torch.nn.functional.cross_entropy(subject.forward(data).float(), labels)
+            logits = subject.forward(data)
+            loss = torch.nn.functional.cross_entropy(logits.float(), labels)
+            with subject.precision.autocast():
+                auxiliary = auxiliary_loss_of(subject.model, logits, labels)
+            loss = loss if auxiliary is None else loss + auxiliary
             saved, alive = kept.total, live.now  # now: what the backward pass recomputes is not kept until then
             loss.backward()
     size = tensor_bytes([data])

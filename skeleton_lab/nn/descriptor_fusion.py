@@ -29,7 +29,7 @@ from torch.nn import functional
 
 from skeleton_lab.errors import UserError
 from skeleton_lab.nn.inputs import Data, Inputs
-from skeleton_lab.nn.model import has_auxiliary_loss, has_features
+from skeleton_lab.nn.model import has_auxiliary_loss, has_features, training_buffers_of
 
 PREFIX = "fusion."
 # The length of the vectors that scores are computed from. With longer ones, noise would decide the scores at the
@@ -187,6 +187,7 @@ class FusedModel(nn.Module):
         self.width = width
         if has_auxiliary_loss(model):
             self.auxiliary_loss = model.auxiliary_loss
+        self.training_buffers = tuple(f"model.{name}" for name in training_buffers_of(model))
 
     def forward(self, clips: Tensor, *beside: Tensor) -> Tensor:
         if not beside or beside[-1].shape[1:] != (self.width,):

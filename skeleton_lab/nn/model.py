@@ -9,7 +9,8 @@ model.reference.Model` trains, tests and exports it as it does any other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeGuard, cast
 
 from torch import Tensor, nn
@@ -48,12 +49,23 @@ class HasAuxiliaryLoss(Protocol):
 
     It follows from the last forward pass in training mode: what it is made of is kept on the model, as no part of the
     state dict, and replaced at the next pass. Weights and schedules of the loss are the model's own affair; what they
-    depend on must be in the state dict, since a resumed run knows nothing else.
+    depend on must be in the state dict or among the `training_buffers`, since a resumed run knows nothing else.
+
+    `auxiliary_loss(...)` returns the loss of the last pass, the mean over its clips: a scalar with gradients, weighted
+    already. It is asked once a pass. Where it has parameters `logits` (N, classes) or `labels` (N,), it is given those
+    of the pass, on the model's device.
     """
 
-    def auxiliary_loss(self) -> Tensor:
-        """Return the loss of the last pass, the mean over its clips: a scalar with gradients, weighted already."""
-        ...
+    auxiliary_loss: Callable[..., Tensor]
+
+
+class HasTrainingBuffers(Protocol):
+    """A model with buffers outside its state dict that move in training: the state of a run has them, weights have not.
+
+    What only training needs belongs there, a memory of the clips seen so far for instance.
+    """
+
+    training_buffers: Sequence[str]  # dotted names
 
 
 class HasReference(Protocol):
@@ -106,10 +118,31 @@ def further_inputs_of(model: object) -> Mapping[str, str]:
     return getattr(model, "further_inputs", {})
 
 
-def auxiliary_loss_of(model: nn.Module) -> Tensor | None:
+def auxiliary_loss_of(model: nn.Module, logits: Tensor, labels: Tensor) -> Tensor | None:
     """Return the auxiliary loss of a model's last training pass, None if it has none.
 
-    `model` may be wrapped for several processes.
+    `model` may be wrapped for several processes. logits (N, classes) and labels (N,) are those of the pass.
     """
     inner = cast("nn.Module", model.module) if isinstance(model, DistributedDataParallel) else model
-    return inner.auxiliary_loss() if has_auxiliary_loss(inner) else None
+    if not has_auxiliary_loss(inner):
+        return None
+    taken = inspect.signature(inner.auxiliary_loss).parameters
+    return inner.auxiliary_loss(**{name: value for name, value in (("logits", logits), ("labels", labels))
+                                   if name in taken})
+
+
+def training_buffers_of(model: nn.Module) -> dict[str, Tensor]:
+    """Return the buffers outside its state dict that a model's training depends on, by name."""
+    return {name: model.get_buffer(name) for name in getattr(model, "training_buffers", ())}
+
+
+def load_training_buffers(model: nn.Module, saved: Mapping[str, Tensor]) -> None:
+    """Set those buffers to what `training_buffers_of` returned.
+
+    Raises:
+        KeyError, ValueError: one is missing, or of another shape.
+    """
+    for name, buffer in training_buffers_of(model).items():
+        if saved[name].shape != buffer.shape:
+            raise ValueError(f"{name} is {tuple(saved[name].shape)}, not {tuple(buffer.shape)}")
+        buffer.copy_(saved[name])

@@ -7,8 +7,11 @@ the same order.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, distributed
+from torch.autograd.function import once_differentiable
 
 _num_processes = 1  # autograd's threads must see it too
 
@@ -43,3 +46,29 @@ def of_all_processes(mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor]:
     means, variances = torch.stack(parts).unbind(1)  # (processes, C)
     mean = means.mean(dim=0)
     return mean, (variances + (means - mean).square()).mean(dim=0)
+
+
+def summed_over_processes(x: Tensor) -> Tensor:
+    """Return the sum over all processes that train together, whether they synchronise or not, with gradients.
+
+    A gradient that comes back is summed too: each process's loss depends on what all of them have.
+    """
+    together = distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
+    return _Summed.apply(x) if together else x
+
+
+class _Summed(torch.autograd.Function):
+    """apply(x) -> the sum of all processes' x."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        total = x.clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        total = grad.clone()
+        distributed.all_reduce(total)
+        return total

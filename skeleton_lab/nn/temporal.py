@@ -146,7 +146,7 @@ class TemporalBranches(torch.autograd.Function):
             moments1 = batch_moments(hidden)
             active = normalize(hidden, norm1_weight, norm1_bias, moments1, plan.eps).relu_()
             merged = x.new_empty(x.shape[0], weight1.shape[0], *plan.every_stride(x[:1]).shape[2:])
-            _convolve(active, plan, kernels, merged)
+            convolve(active, plan, kernels, merged)
             pointwise(plain, plan.every_stride(x), out=merged[:, head.shape[0]:])
             moments2 = batch_moments(merged)
             out = normalize(merged, norm2_weight, norm2_bias, moments2, plan.eps)
@@ -168,7 +168,7 @@ class TemporalBranches(torch.autograd.Function):
             grad_shortcut = grad if ctx.has_shortcut else None
             grad, *grad_norm2 = normalize_backward(grad, merged, norm2_weight, moments2, plan.eps)
             active = normalize(hidden, norm1_weight, norm1_bias, moments1, plan.eps).relu_()
-            grad_active, grad_kernels = _convolve_backward(grad, active, plan, kernels)
+            grad_active, grad_kernels = convolve_backward(grad, active, plan, kernels)
             relu_backward_(grad_active, active)
             grad_hidden, *grad_norm1 = normalize_backward(grad_active, hidden, norm1_weight, moments1, plan.eps)
             grad_x, grad_weight1 = _pointwise_backward(grad_hidden, grad, x, weight1, plan)
@@ -176,7 +176,7 @@ class TemporalBranches(torch.autograd.Function):
                 torch.zeros_like(bias2), *grad_kernels)
 
 
-def _convolve(active: Tensor, plan: BranchPlan, kernels: Sequence[Tensor], merged: Tensor) -> None:
+def convolve(active: Tensor, plan: BranchPlan, kernels: Sequence[Tensor], merged: Tensor) -> None:
     """Write the temporal convolutions and the pool of `active` side by side into `merged`, from its start."""
     widths = _widths(active, kernels)
     parts, slots = active.split(widths, dim=1), merged[:, :active.shape[1]].split(widths, dim=1)
@@ -185,7 +185,7 @@ def _convolve(active: Tensor, plan: BranchPlan, kernels: Sequence[Tensor], merge
     slots[len(kernels)].copy_(max_pool_frames(parts[-1], plan))
 
 
-def _convolve_backward(grad: Tensor, active: Tensor, plan: BranchPlan,
+def convolve_backward(grad: Tensor, active: Tensor, plan: BranchPlan,
                        kernels: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
     """Take the gradient of `merged` back; return those of `active` and of the kernels."""
     widths = _widths(active, kernels)

@@ -94,7 +94,8 @@ class Finite:
 
     def refuse_state(self, state: Mapping[str, Any]) -> str:
         """Return "", or why a training state that was read from a file is not to be used."""
-        bad = self.complaint(state.get("model", {}), state.get("optimizer", {}))
+        bad = self.complaint({**state.get("model", {}), **state.get("training_buffers", {})},
+                             state.get("optimizer", {}))
         return f"holds NaN or infinity: {bad}" if bad else ""
 
     def _kept(self, optimizer: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -60,10 +60,11 @@ class TrainingPasses:
         """
         with self.precision.autocast():
             logits = logits_of(called(self.model, data.to(self.device, non_blocking=True)))  # (N, classes)
-            auxiliary = auxiliary_loss_of(self.model)
         self.num_classes = logits.shape[1]
         check_labels(labels, self.num_classes)
         targets = labels.to(self.device, non_blocking=True)
+        with self.precision.autocast():
+            auxiliary = auxiliary_loss_of(self.model, logits, targets)
         loss = self.criterion(logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits, targets)
         total = loss if auxiliary is None else loss + auxiliary
         self.scaler.scale(total / chunks).backward()

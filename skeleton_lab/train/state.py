@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from skeleton_lab.errors import UserError
+from skeleton_lab.nn.model import load_training_buffers, training_buffers_of
 from skeleton_lab.train.batches import generator_states, restore_generators
 from skeleton_lab.train.fingerprint import Basis
 from skeleton_lab.train.finite import Finite
@@ -33,9 +34,9 @@ def captured(setup: Setup, passes: TrainingPasses, optimizer: torch.optim.Optimi
     draws = {"generators": generator_states(),
              "cuda_generators": [torch.cuda.get_rng_state(device)] if device.type == "cuda" else []}
     draws, *others = setup.world.gather(draws)
-    return {"model": setup.model.state_dict(), "optimizer": optimizer.state_dict(),
-            "scaler": passes.scaler.state_dict(), "number_format": _format_of(setup),
-            **draws, "other_processes": others, **progress,
+    return {"model": setup.model.state_dict(), "training_buffers": training_buffers_of(setup.model),
+            "optimizer": optimizer.state_dict(), "scaler": passes.scaler.state_dict(),
+            "number_format": _format_of(setup), **draws, "other_processes": others, **progress,
             "settings": _settings(setup)}
 
 
@@ -51,6 +52,7 @@ def restore(state: dict[str, Any], setup: Setup, basis: Basis, passes: TrainingP
     _refuse_another_format(state, setup)
     try:
         setup.model.load_state_dict(state["model"])
+        load_training_buffers(setup.model, state.get("training_buffers", {}))
         optimizer.load_state_dict(state["optimizer"])
         passes.scaler.load_state_dict(state["scaler"])
         _restore_draws([state, *state.get("other_processes", ())], setup)
@@ -70,7 +72,8 @@ def damage(state: dict[str, Any]) -> str:
     counts = [progress.get("epoch"), progress.get("step"), means.get("batches") if isinstance(means, dict) else None]
     if not all(isinstance(count, int) and count >= 0 for count in counts):
         return "its 'progress' is damaged"
-    return "" if isinstance(state.get("fingerprint", {}), dict) else "its 'fingerprint' is damaged"
+    optional = ("fingerprint", "training_buffers")
+    return next((f"its '{key}' is damaged" for key in optional if not isinstance(state.get(key, {}), dict)), "")
 
 
 def unusable(state: dict[str, Any], finite: Finite) -> str:

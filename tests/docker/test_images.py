@@ -26,6 +26,7 @@ TREES = {
     "ctrgcn": "CTR-GCN", "msg3d": "MS-G3D", "stgcn": "ST-GCN",
     "skateformer": "SkateFormer",
     "hypergcn": "Hyper-GCN",
+    "protogcn": "ProtoGCN",
 }
 CONFIGS = {"msg3d": "nturgbd-cross-subject/train_joint", "hypergcn": "base/nturgbd-cross-subject/hyper_joint"}
 # Who owns the mounts; where this runs as root, somebody without an entry in /etc/passwd.

@@ -10,7 +10,7 @@ import pytest
 from tests.early import answers
 from tests.trees import ROOT
 
-SCRIPTS = [path for folder in (".", "dataset_tools", "*-*", "MS-G3D/data_gen", "CTR-GCN/data/*")
+SCRIPTS = [path for folder in (".", "dataset_tools", "*-*", "ProtoGCN", "MS-G3D/data_gen", "CTR-GCN/data/*")
            for path in sorted(ROOT.glob(f"{folder}/*.py")) if "__main__" in path.read_text()]
 NAMES = [path.relative_to(ROOT).as_posix() for path in SCRIPTS]
 # An input that is not there, but for one letter; what else each script needs to get as far as looking at it.
@@ -38,6 +38,7 @@ MISSING = {
     "MS-G3D/main.py": ("--weights", "{missing}"),
     "ST-GCN/main.py": ("--config", "{missing}"),
     "Hyper-GCN/main.py": ("--config", "{missing}"),
+    "ProtoGCN/main.py": ("--config", "{missing}"),
     "MS-G3D/data_gen/gen_bone_data.py": ("--dataset", "ntu", "--input", "{missing}"),
     "MS-G3D/data_gen/kinetics_gendata.py": ("--input", "{missing}"),
     "MS-G3D/data_gen/ntu120_gendata.py": ("--input", "{there}", "{missing}"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -25,7 +25,6 @@ from skeleton_lab.skeleton_clip import SkeletonClip
 
 WHOSE = "feeders.feeder_pyskl.Feeder"
 LIKE = ("pyskl", "mmaction2")
-FEATS = ("j", "b", "jm", "bm")
 FILLED = ("zero", "loop")
 USUAL_SIZE = (1080, 1920)
 MAX_REMEMBERED = 4096  # draws of tests, by the number of frames
@@ -137,6 +136,8 @@ class Feeder(BatchFeeder):
         UserError: an option is refused, or the archive is missing or broken.
     """
 
+    FEATS: ClassVar[tuple[str, ...]] = ("j", "b", "jm", "bm")
+
     def __init__(
         self,
         data_path: str,
@@ -161,7 +162,7 @@ class Feeder(BatchFeeder):
         observe: float | Sequence[float] = 1,
         debug: bool = False,
     ) -> None:
-        self.feats = _feats(feats)
+        self.feats = _feats(feats, self.FEATS)
         _check_choices(like=(like, LIKE), pad_mode=(pad_mode, FILLED), person_mode=(person_mode, FILLED))
         _check_counts(clip_len=clip_len, num_clips=num_clips, num_person=num_person, repeat=repeat,
                       pad_to=1 if pad_to is None else pad_to)
@@ -183,8 +184,9 @@ class Feeder(BatchFeeder):
         self.sample_name = list(self._clips.names)
         self.joints = self._clips.rows.shape[1]
         self.flat = self.joints != transforms.NTU_JOINTS
-        _require(self.joints in transforms.BONES, f"{data_path}: clips of {self.joints} joints; known are "
-                 f"{', '.join(map(str, transforms.BONES))}")
+        known = [skeleton.num_joints for skeleton in PYSKL_LAYOUTS.values()]
+        _require(self.joints in known, f"{data_path}: clips of {self.joints} joints; known are "
+                 f"{', '.join(map(str, known))}")
         _require(np.size(random_scale) in (1, self._scaled_channels), f"random_scale={random_scale!r}: give one number "
                  f"or {self._scaled_channels}")
         self._known = _Known(len(self.label))
@@ -329,11 +331,15 @@ class Feeder(BatchFeeder):
         x = _augmented(x, rows, drawn)
         if score is not None:
             x = _joined(x, score)
-        x = transforms.features(x, rows.ends, self.feats)
+        x = transforms.features(self._changed(places, x, rows), rows.ends, self.feats)
         if self.person_loop:
             lonely = rows.places[:, :, 1:2] == len(rows.source)
             rows.places[:, :, 1:2][lonely] = rows.places[:, :, :1][lonely]
         return torch.from_numpy(transforms.clips_of(x, rows))
+
+    def _changed(self, places: np.ndarray, x: np.ndarray, rows: Rows) -> np.ndarray:
+        """Return coordinates (S, V, C) as feeders that derive from this one change them before features are made."""
+        return x
 
     def _in_space(self, places: np.ndarray, x: np.ndarray, rows: Rows) -> np.ndarray:
         """Return x (S, V, 3) about the first person's first spine joint, that person upright."""
@@ -422,9 +428,9 @@ def _opened(data_path: str, split: str | None) -> PoseClips:
     return open_pose_clips(data_path, split)
 
 
-def _feats(feats: Sequence[str] | str) -> list[str]:
+def _feats(feats: Sequence[str] | str, known: tuple[str, ...]) -> list[str]:
     chosen = [feats] if isinstance(feats, str) else list(feats)
-    _require(bool(chosen) and all(feat in FEATS for feat in chosen), f"feats={feats!r}: choose of {', '.join(FEATS)}")
+    _require(bool(chosen) and all(feat in known for feat in chosen), f"feats={feats!r}: choose of {', '.join(known)}")
     return chosen
 
 

@@ -23,8 +23,14 @@ BONES = {
     17: (0, 0, 0, 1, 2, 0, 0, 5, 6, 7, 8, 0, 0, 11, 12, 13, 14),
     18: (0, 0, 1, 2, 3, 1, 5, 6, 2, 8, 9, 5, 11, 12, 0, 0, 14, 15),
     21: (0, 0, 1, 2, 3, 0, 5, 6, 7, 0, 9, 10, 11, 0, 13, 14, 15, 0, 17, 18, 19),
+    20: (19, 0, 0, 1, 2, 19, 19, 5, 6, 7, 8, 17, 17, 11, 12, 13, 14, 18, 19, 19),  # COCO's and three more, of ProtoGCN
 }
-FLAT = (17, 18, 21)
+GRANDPARENTS = {  # of ProtoGCN's features k
+    25: (20, 1, 2, 20, 4, 20, 4, 5, 8, 20, 8, 9, 1, 0, 12, 13, 1, 0, 16, 17, 20, 7, 6, 11, 10),
+    20: (0, 19, 19, 0, 0, 5, 6, 19, 19, 5, 6, 18, 18, 17, 17, 11, 12, 19, 18, 19),
+}
+OTHER_ENDS = {"b": BONES, "k": GRANDPARENTS}
+FLAT = (17, 18, 20, 21)
 MEAN_SCORE_OF_MOTION = (17, 18)  # of hands the difference of scores is taken, as of coordinates
 
 
@@ -152,14 +158,15 @@ def features(x: np.ndarray, ends: np.ndarray, feats: Sequence[str]) -> np.ndarra
     """Return the features (S + 1, V, C * number of feats) float32 of rows (S, V, C); the last row is nobody's, zeros.
 
     Args:
-        ends: rows that no other follows. feats: "j" joints, "b" bones, "jm" and "bm" their motions.
+        ends: rows that no other follows. feats: "j" joints, "b" bones, "k" joints from their grandparents; "jm", "bm"
+            and "km" their motions.
     """
-    bones = _bones(x) if any("b" in feat for feat in feats) else x
+    kinds = {kind: _relative(x, kind) if kind in OTHER_ENDS else x for kind in {feat[0] for feat in feats}}
     channels = x.shape[2]
     made = np.empty((len(x) + 1, x.shape[1], channels * len(feats)), np.float32)
     made[-1] = 0
     for number, feat in enumerate(feats):
-        part = bones if "b" in feat else x
+        part = kinds[feat[0]]
         made[:-1, :, number * channels:(number + 1) * channels] = _motion(part, ends) if "m" in feat else part
     return made
 
@@ -168,14 +175,16 @@ def _scored(x: np.ndarray, joints: tuple[int, ...]) -> bool:
     return x.shape[-1] == 3 and x.shape[-2] in joints
 
 
-def _bones(x: np.ndarray) -> np.ndarray:
-    """Return x (S, V, C) relative to the other ends of bones, float32; of two scores the mean."""
-    other = torch.from_numpy(x.take(BONES[x.shape[1]], axis=1))
+def _relative(x: np.ndarray, kind: str) -> np.ndarray:
+    """Return x (S, V, C) relative to the other ends of bones, or to grandparents, float32; of the scores of a bone the
+    mean.
+    """
+    other = torch.from_numpy(x.take(OTHER_ENDS[kind][x.shape[1]], axis=1))
     here = torch.from_numpy(x)
-    bones = (here - other).float()
-    if _scored(x, FLAT):
-        bones[..., 2] = (here[..., 2] + other[..., 2]) / 2
-    return bones.numpy()
+    difference = (here - other).float()
+    if kind == "b" and _scored(x, FLAT):
+        difference[..., 2] = (here[..., 2] + other[..., 2]) / 2
+    return difference.numpy()
 
 
 def _motion(x: np.ndarray, ends: np.ndarray) -> np.ndarray:

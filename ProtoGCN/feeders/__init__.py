@@ -1,0 +1,1 @@
+"""The data sets that configurations name: `feeders.feeder_pyskl.Feeder`, which its own recipes are for, and others."""
