@@ -82,9 +82,9 @@ class Graphs:
 
 
 class GraphAggregation(torch.autograd.Function):
-    """y[b,c,w,t] = sum over v of graph[b,c,v,w] p[b,c,v,t], p = relu(batch norm(weight x)), training mode; keeps x only.
+    """y[b,c,w,t] = sum over v of graph[b,c,v,w] p[b,c,v,t], p = relu(batch norm(weight x)), training mode.
 
-    The bias in front of the norm is left out, since that takes it out again; its gradient is zero.
+    Keeps x only. The bias in front of the norm is left out, since that takes it out again; its gradient is zero.
 
     apply(x (B, C, V, T), weight (K*m, C), bias (K*m), norm weight (K*m), norm bias (K*m), eps, *GraphWeights) ->
     (y (B, K*m, W, T), mean, var (K*m)).

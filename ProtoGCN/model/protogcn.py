@@ -65,10 +65,11 @@ class TemporalUnit(reference.TemporalUnit):
         first = [*(branch[0] for branch in branches), plain]
         convs = [branch[3].conv for branch in branches[:-1]]
         bias1 = torch.cat([conv.bias for conv in first])
+        weight1 = torch.cat([conv.weight for conv in first]).flatten(1).to(x.dtype)
         out, *moments = MeanJointBranches.apply(
-            x, self.add_coeff[:x.shape[2]], self.plan, torch.cat([conv.weight for conv in first]).flatten(1).to(x.dtype),
-            bias1, torch.cat([norm.weight for norm in norms1]), torch.cat([norm.bias for norm in norms1]), norm2.weight,
-            norm2.bias, torch.cat([conv.bias for conv in convs]), *(conv.weight.to(x.dtype) for conv in convs))
+            x, self.add_coeff[:x.shape[2]], self.plan, weight1, bias1, torch.cat([norm.weight for norm in norms1]),
+            torch.cat([norm.bias for norm in norms1]), norm2.weight, norm2.bias,
+            torch.cat([conv.bias for conv in convs]), *(conv.weight.to(x.dtype) for conv in convs))
         joints = x.shape[2]
         update_running(norms1, Moments(*moments[:2]), x.numel() // x.shape[1] // joints * (joints + 1),
                        left_out=bias1[:-plain.out_channels])

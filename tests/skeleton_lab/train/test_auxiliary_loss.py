@@ -9,7 +9,9 @@ from torch import nn
 from torch.nn import functional
 
 from skeleton_lab.train.device import Precision
+from skeleton_lab.train.finite import Finite
 from skeleton_lab.train.loop import TrainingPasses
+from skeleton_lab.train.state import damage, unusable
 from tests.ranks import run_ranks
 from tests.skeleton_lab.train.conftest import assert_same_weights, run_here
 
@@ -52,3 +54,25 @@ def test_a_run_logs_it_and_goes_on_exactly(tmp_path):
     one, two = (torch.load(tmp_path / name / "runs-3-12.pt", weights_only=True) for name in ("whole", "two"))
     for key in one:
         torch.testing.assert_close(two[key], one[key], rtol=1e-5, atol=1e-6, msg=key)
+
+
+def test_what_only_training_needs_is_in_its_state_and_in_no_weights(tmp_path):
+    flags = ("--model", "toy_model_remembering.Model")
+    assert run_here(tmp_path / "whole", *flags).returncode == 0
+    assert run_here(tmp_path / "parts", *flags, "--num-epoch", "2").returncode == 0
+    path = tmp_path / "parts" / "training_state.pt"
+    state = torch.load(path, weights_only=True)
+    assert state["training_buffers"]["memory"].any() and "memory" not in state["model"]
+    assert damage({**state, "training_buffers": []}) == "its 'training_buffers' is damaged"
+    not_finite = {**state, "training_buffers": {"memory": torch.full((3,), torch.nan)}}
+    assert unusable(not_finite, Finite((), frozenset())) == "holds NaN or infinity: memory"
+    for changed, told in (({}, "KeyError"), ({"memory": torch.zeros(1)}, "memory is (1,), not (3,)")):
+        torch.save({**state, "training_buffers": changed}, path)
+        refused = run_here(tmp_path / "parts", *flags, "--resume")
+        assert refused.returncode == 2 and told in refused.stderr and refused.stderr.count("\n") == 1, refused.stderr
+    torch.save(state, path)
+    assert run_here(tmp_path / "parts", *flags, "--resume").returncode == 0
+    ends = [torch.load(tmp_path / name / "training_state.pt", weights_only=True) for name in ("whole", "parts")]
+    for part in ("model", "training_buffers"):
+        assert all(torch.equal(ends[0][part][key], ends[1][part][key]) for key in ends[0][part])
+    assert "memory" not in torch.load(tmp_path / "whole" / "best.pt", weights_only=True)
