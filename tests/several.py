@@ -60,8 +60,9 @@ def gradients(tree_name: str, model: str, model_args: Mapping[str, Any], clips: 
         parts = list(zip(torch.from_numpy(clips[own]).chunk(chunks), labels[own].chunk(chunks), strict=True))
         for number, (some, targets) in enumerate(parts, start=1):
             with nullcontext() if number == chunks else accumulating(wrapped):
-                loss = functional.cross_entropy(wrapped(some), targets)
-                auxiliary = auxiliary_loss_of(wrapped)
+                logits = wrapped(some)
+                loss = functional.cross_entropy(logits, targets)
+                auxiliary = auxiliary_loss_of(wrapped, logits, targets)
                 ((loss if auxiliary is None else loss + auxiliary) / chunks).backward()
         return {name: parameter.grad.numpy() for name, parameter in network.named_parameters()
                 if parameter.requires_grad}
