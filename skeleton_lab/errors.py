@@ -23,6 +23,7 @@ _ALIKE = (
     ("gpu", "gpus", "gpu-id", "device"),
     ("workers", "num-workers", "num-worker", "jobs"),
     ("bs", "batchsize", "batch-size"),
+    ("wd", "decay", "weight-decay"),
     ("out", "out-dir", "output-dir", "save-dir", "log-dir", "output", "out-folder", "work-dir"),
     ("in", "data", "data-path", "npz-path", "path", "input"),
     ("pretrained", "checkpoint", "ckpt", "weights"),

@@ -82,7 +82,8 @@ def test_resumed_it_is_the_same_to_the_bit(whole, tmp_path):
 
 
 def test_two_processes_take_the_steps_of_one(tmp_path):
-    flags = (*PLAIN, "--val-share", "0.25", "--class-weights", "balanced", "--label-smoothing", "0.1")
+    flags = (*PLAIN, "--val-share", "0.25", "--class-weights", "balanced", "--label-smoothing", "0.1", "--freeze",
+             "fc.bias", "--early-stop", "9")
     assert run_here(tmp_path / "one", *flags).returncode == 0
     ends = run_ranks(2, run_here, tmp_path / "two", *flags)
     assert [end.returncode for end in ends] == [0, 0], ends
@@ -92,6 +93,17 @@ def test_two_processes_take_the_steps_of_one(tmp_path):
     for before, now in zip(history(tmp_path / "one"), history(tmp_path / "two"), strict=True):
         for column in before:
             assert float(now[column]) == pytest.approx(float(before[column]), rel=1e-4), column
+
+
+def test_two_processes_end_early_together_and_leave_the_same_weights_frozen(tmp_path):
+    flags = (*PLAIN, "--base-lr", "0", "--num-epoch", "9", "--early-stop", "1", "--val-share", "0.25", "--nesterov",
+             "false", "--weight-decay", "0", "--freeze", "fc.bias")
+    ends = run_ranks(2, run_here, tmp_path, *flags)
+    assert [end.returncode for end in ends] == [0, 0], ends
+    assert "Ended early, after epoch 2: none of the last 1 epochs was better." in ends[0].stdout
+    assert len(history(tmp_path)) == 2
+    ends = run_ranks(2, run_here, tmp_path, *flags, "--resume")
+    assert [end.returncode for end in ends] == [0, 0] and "finished already, after 2 epochs" in ends[0].stdout
 
 
 def test_it_ends_early_and_stays_ended(tmp_path):
