@@ -48,7 +48,8 @@ def fitted(recording: Recording, target: Skeleton, people: int = MOST_PEOPLE) ->
     for line in mapping_lines(source, target) if not same_joints(source, target) else ():
         note(line)
     frames, sure = to_joint_set(frames, sure, source, target)
-    made = replace(recording, held=frames, confidence=sure, skeleton=target)
+    unit = recording.unit or (None if recording.from_poses or frames.shape[3] == 2 else Unit.METRES)
+    made = replace(recording, held=frames, confidence=sure, skeleton=target, unit=unit)
     if target.flat or not same_joints(target, NTU_25):
         return _in_picture(made, source)
     return _in_space(made, source)

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from skeleton_lab.data.formats import archive
-from skeleton_lab.data.formats.about import read_about
+from skeleton_lab.data.formats.about import About, read_about, write_about
 from skeleton_lab.data.formats.face import Format, Look, Wanted
 from skeleton_lab.data.formats.recording import Recording, Recordings
 from skeleton_lab.errors import UserError
@@ -133,11 +133,12 @@ def _places(path: Path, split: str | None, count: int, headers: dict) -> np.ndar
 
 
 def write_pose_clips(path: str | Path, clips: Sequence[PoseClip], names: Sequence[str] = (),
-                     splits: Mapping[str, np.ndarray] | None = None) -> np.ndarray:
+                     splits: Mapping[str, np.ndarray] | None = None, about: About | None = None) -> np.ndarray:
     """Write clips, each looked at and then written; return the table `clips`.
 
     Args:
-        clips: a sequence that may make each when it is asked for. splits: places of the clips of each split.
+        clips: a sequence that may make each when it is asked for. splits: places of the clips of each split. about:
+            what is known besides.
 
     Raises:
         UserError: they differ in joints, coordinates or scores, or the file cannot be written.
@@ -163,6 +164,7 @@ def write_pose_clips(path: str | Path, clips: Sequence[PoseClip], names: Sequenc
                 writer.write(key, array)
         for name, places in (splits or {}).items():
             writer.write(SPLIT + name, places)
+        write_about(writer, about or About())
     return table
 
 
