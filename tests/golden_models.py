@@ -79,6 +79,8 @@ def _golden_tensor(key: str, built: Tensor) -> np.ndarray:
         return built.double().numpy() + 0.02 * rng.standard_normal(shape)
     if part == "A_res":
         return 0.02 * rng.standard_normal(shape)
+    if part == "sharpness":
+        return 3 + 0.1 * rng.standard_normal(shape)
     if part == "alpha":
         return np.full(shape, 0.3)
     if part == "bias":

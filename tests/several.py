@@ -45,12 +45,12 @@ def gradients(tree_name: str, model: str, model_args: Mapping[str, Any], clips: 
               chunks: int) -> dict[str, NDArray[np.float32]]:
     """Return this process's gradients of the mean loss over `clips`, of which it takes its share, in `chunks` passes.
 
-    BatchNorm is in evaluation mode. A model's auxiliary loss is added.
+    BatchNorm is in evaluation mode. A model's auxiliary loss is added. It computes in the precision of the clips.
     """
     world = World.from_environment()
     with open_tree(tree_name) as tree, joined(world):
         torch.manual_seed(0)
-        network = tree.load(model)(**model_args)
+        network = tree.load(model)(**model_args).to(torch.from_numpy(clips).dtype)
         with torch.no_grad():  # a fresh model has gates at zero, which would hide gradients
             for parameter in network.parameters():
                 parameter.add_(0.02 * torch.randn_like(parameter))

@@ -14,11 +14,11 @@ def run_ensemble(weights: Mapping[str, Mapping[str, Sequence[float]]] | None = N
 
     Args:
         weights: the published ones of all four streams, by the model's size and data set, where a tree has its own; the
-            command line then has a `--size`.
+            command line then has a `--size`, if there are several.
     """
     options = read_early(lambda: read_options(tuple(weights or ())))
     from skeleton_lab.foreign.score_file import read_streams  # after the command line: NumPy takes its time to load
     from skeleton_lab.streams.command import main
 
-    options.four_streams = weights[options.size] if weights else {}
+    options.four_streams = weights[getattr(options, "size", next(iter(weights)))] if weights else {}
     run_command(main, options, read_streams)

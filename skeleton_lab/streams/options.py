@@ -31,7 +31,7 @@ def read_options(sizes: Sequence[str] = ()) -> argparse.Namespace:
                         help="one weight for each given stream, in the order joint, bone, joint-motion, bone-motion "
                              "(default: 1 and alpha, or "
                              f"{'the published ones' if sizes else '0.6 0.6 0.4 0.4'})")
-    if sizes:
+    if len(sizes) > 1:
         parser.add_argument("--size", choices=sizes, default=sizes[0],
                             help="the model's, on which the published weights depend (default: %(default)s)")
     parser.add_argument("--labels", help="file with the true labels (default: the data set's under data/)")

@@ -27,6 +27,7 @@ TREES = {
     "skateformer": "SkateFormer",
     "hypergcn": "Hyper-GCN",
     "protogcn": "ProtoGCN",
+    "blockgcn": "BlockGCN",
 }
 CONFIGS = {"msg3d": "nturgbd-cross-subject/train_joint", "hypergcn": "base/nturgbd-cross-subject/hyper_joint"}
 # Who owns the mounts; where this runs as root, somebody without an entry in /etc/passwd.

@@ -19,7 +19,7 @@ from tests.gpu.conftest import CUDA, MODELS
 from tests.trees import open_tree
 
 GOLDEN = {"ctrgcn_ntu": "CTR-GCN", "ctrgcn_ucla": "CTR-GCN", "baseline_ntu": "CTR-GCN", "msg3d_ntu": "MS-G3D",
-          "msg3d_kinetics": "MS-G3D"}
+          "msg3d_kinetics": "MS-G3D", "blockgcn_ntu": "BlockGCN", "blockgcn_ntu120": "BlockGCN"}
 MILLIMETRES = 0.002  # that a joint moves from frame to frame
 
 

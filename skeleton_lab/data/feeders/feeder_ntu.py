@@ -50,6 +50,7 @@ class Feeder(BatchFeeder):
     """
 
     skeleton = NTU_25
+    channels = NUM_COORDINATES  # of a joint, as `_streamed` returns them
 
     def __init__(
         self,
@@ -92,7 +93,7 @@ class Feeder(BatchFeeder):
         rows = [range(len(self))[index] for index in indices]
         plan = self._plan(rows, self.observation.frames(self._reader.num_valid(rows)))
         turns = transforms.draw_rotations(len(rows)) if self.random_rot else None
-        data = np.zeros((len(rows), NUM_BODIES, self.window_size, NUM_JOINTS, NUM_COORDINATES), np.float32)
+        data = np.zeros((len(rows), NUM_BODIES, self.window_size, NUM_JOINTS, self.channels), np.float32)
         for start in range(0, len(rows), CLIPS_AT_ONCE):
             some = slice(start, start + CLIPS_AT_ONCE)
             tracks = self._reader.resized(rows[some], plan.of(some))

@@ -113,15 +113,19 @@ class Feeder(BatchFeeder):
         if kept:
             clip *= np.stack(kept)
         there = ~self._empty[picks + self._starts[samples][:, None]]  # (N, T)
-        if "bone" in self.stream:
-            clip = transforms.bones(clip, UCLA_20.parents)
-        if "motion" in self.stream:
-            clip = transforms.motion(clip)
-            there[:, :-1] &= there[:, 1:]  # no step leads to a body that is not there, or from one
-        clip[~there] = 0
-        data = torch.from_numpy(clip.astype(np.float32)).permute(0, 3, 1, 2).unsqueeze(-1)  # (N, C, T, V, M=1)
+        clip = self._streamed(clip, there).astype(np.float32)
+        data = torch.from_numpy(clip).permute(0, 3, 1, 2).unsqueeze(-1)  # (N, C, T, V, M=1)
         labels = torch.tensor([self.label[sample] for sample in samples], dtype=torch.int64)
         return data, labels, torch.as_tensor(indices, dtype=torch.int64)
+
+    def _streamed(self, joints: np.ndarray, there: np.ndarray) -> np.ndarray:
+        """Return the stream that the options name, of positions (N, T, V, C), in frames `there` (N, T); zeros else."""
+        if "bone" in self.stream:
+            joints = transforms.bones(joints, UCLA_20.parents)
+        if "motion" in self.stream:
+            joints = transforms.motion(joints)
+            there = there & np.roll(there, -1, axis=1)  # no step leads to a body that is not there, or from one
+        return np.where(there[..., None, None], joints, 0)
 
     def recorded(self, index: int) -> SkeletonClip:
         """Return a clip as it was recorded, before any transform, to be looked at."""

@@ -13,6 +13,7 @@ from tests.trees import open_tree
 MODELS = {"CTR-GCN": ("model.ctrgcn.Model", {"graph": "graph.ntu_rgb_d.Graph"}),
           "ST-GCN": ("model.stgcn.Model", {"graph": "graph.ntu_rgb_d.Graph"}),
           "Hyper-GCN": ("model.hypergcn.Model", {"graph": "graph.ntu_rgb_d.Graph", "hyper_joints": 3}),
+          "BlockGCN": ("model.blockgcn.Model", {"graph": "graph.ntu_rgb_d.Graph"}),
           "MS-G3D": ("model.msg3d.Model", {"num_class": 60, "num_point": 25, "num_person": 2, "num_gcn_scales": 13,
                                            "num_g3d_scales": 6, "graph": "graph.ntu_rgb_d.AdjMatrixGraph"})}
 

@@ -76,7 +76,8 @@ def test_leaves_models_with_operators_written_by_hand_alone():
     ("MS-G3D", "model.msg3d.Model", {"num_class": 60, "num_point": 25, "num_person": 2, "num_gcn_scales": 13,
                                      "num_g3d_scales": 6, "graph": "graph.ntu_rgb_d.AdjMatrixGraph"}),
     ("Hyper-GCN", "model.hypergcn.Model", {"graph": "graph.ntu_rgb_d.Graph"}),
-    ("ST-GCN", "model.stgcn.Model", {"graph": "graph.ntu_rgb_d.Graph"})])
+    ("ST-GCN", "model.stgcn.Model", {"graph": "graph.ntu_rgb_d.Graph"}),
+    ("BlockGCN", "model.blockgcn.Model", {"graph": "graph.ntu_rgb_d.Graph"})])
 def test_the_bundled_models_say_so(tree, model, arguments):
     with open_tree(tree) as opened:
         assert is_written_by_hand(opened.load(model)(**arguments))

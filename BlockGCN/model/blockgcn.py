@@ -1,0 +1,133 @@
+"""BlockGCN (Zhou et al., CVPR 2024), with operators of its own.
+As equations it is in `model/reference.py`: the same parameters, the same results.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from model import reference
+from model.aggregation import GroupedAggregation, plus
+from skeleton_lab.nn.blocks import Block
+from skeleton_lab.nn.layers import MultiScaleTemporalConv, conv_norm, init_temporal
+from skeleton_lab.nn.norm import Moments, NormActivation, batch_moments, folded, update_running
+from skeleton_lab.nn.precision import without_autocast, working_dtype
+from skeleton_lab.nn.recompute import recomputed
+from skeleton_lab.nn.synchrony import averaged
+
+TIME_AXIS = 3  # blocks work on (B, C, V, T), see `model.aggregation`
+
+
+class SpatialUnit(reference.SpatialUnit):
+    """The reference's spatial unit, (B, C_in, V, T) -> (B, C_out, V, T), its relations' convolutions as one.
+
+    Where the input is x (B, C_in, V, T) plus a bias (B, C_in), these are kept. In evaluation mode the batch norm is
+    folded into the convolutions.
+    """
+
+    def forward(self, inputs: Tensor, x: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
+        x = inputs if x is None else x
+        residual = inputs if isinstance(self.down, nn.Identity) else conv_norm(inputs, *self.down)
+        topology, weight, offset = self.matrices()
+        if not self.bn.training:
+            scale, shift = folded([self.bn])
+            weight = weight * scale.view(reference.GROUPS, -1, 1)
+            shift = (offset * scale + shift).to(x.dtype)
+            out = GroupedAggregation.apply(inputs, x, bias, topology, weight, None)
+            return out.add_(shift.view(-1, 1, 1)).add_(residual).relu_()
+        mixed, *moments = GroupedAggregation.apply(inputs, x, bias, topology, weight, offset)  # (B, C_out, V, T)
+        update_running([self.bn], Moments(*moments), mixed.numel() // mixed.shape[1], left_out=offset)
+        return NormActivation.apply(mixed, self.bn.weight, self.bn.bias, *moments, residual, self.bn.eps)
+
+    def matrices(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the topologies (K, R*W, V), and the relations' convolutions side by side.
+
+        Their weight (K, C_out/K, C_in/K*R), and the sum of their biases (C_out).
+        """
+        topology = self.topologies().permute(1, 0, 3, 2).flatten(1, 2)
+        weight = torch.stack([conv.weight.flatten(1) for conv in self.fc2], dim=2)  # (C_out, C_in/K, R)
+        first, *others = (conv.bias for conv in self.fc2)
+        offset = sum(others, first)  # the sum of a stack would give the biases one gradient, which then adds up thrice
+        return topology, weight.flatten(1).unflatten(0, (reference.GROUPS, -1)), offset
+
+
+class TemporalUnit(MultiScaleTemporalConv):
+    """The reference's temporal unit, (B, C, V, T) -> (B, C, V, ceil(T / stride)), as one operator."""
+
+    def __init__(self, channels: int, stride: int) -> None:
+        super().__init__(channels, channels, **reference.TEMPORAL_BRANCHES, stride=stride, time_axis=TIME_AXIS)
+        init_temporal(self)
+
+
+class BiasedBlock(Block):
+    """Spatial unit, then relu(temporal unit + shortcut), of x (B, C_in, V, T) plus a bias (B, C_in) or None."""
+
+    def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
+        x = x.to(working_dtype(x))
+        inputs = plus(x, bias)
+        return self.tcn1(self.gcn1(inputs, x, bias), self.residual(inputs))
+
+
+class Model(reference.Model):
+    """BlockGCN: arguments and results are those of `model.reference.Model`."""
+
+    reference = reference.Model
+    block, spatial_unit, temporal_unit = BiasedBlock, SpatialUnit, TemporalUnit
+    fused = True
+
+    def run(self, block: nn.Module, x: Tensor, bias: Tensor) -> Tensor:
+        """Keep x only, which the block before keeps as well; with recomputation, x and the bias as one."""
+        return recomputed(block, plus(x, bias)) if self.memory_friendly else block(x, bias)
+
+    def embed(self, clips: Tensor) -> Tensor:
+        """Embed the joints and normalise each (body, joint, channel), as one affine map: (B, C, V, T).
+
+        Its moments follow from those of the few coordinates, so that nothing wide is kept.
+        """
+        n, _, t, v, m = clips.shape
+        norm, embedding = self.data_bn, self.to_joint_embedding
+        coordinates = clips.to(torch.promote_types(clips.dtype, torch.float32)).permute(4, 3, 1, 0, 2).flatten(3)
+        with without_autocast(clips):  # coordinates: (M, V, 3, N*T)
+            offset = embedding.bias + self.pos_embedding  # (1, V, C)
+            if norm.training:
+                mean, covariance = _coordinate_moments(coordinates)
+                coordinates = coordinates - mean
+                means = (mean.squeeze(3) @ embedding.weight.t() + offset).flatten()  # (M*V*C)
+                variances = ((embedding.weight @ covariance) * embedding.weight).sum(dim=3).flatten()
+                update_running([norm], Moments(means.detach(), variances.detach()), n * t)
+                scale = norm.weight * (variances + norm.eps).rsqrt()
+                shift = norm.bias + 0 * means  # the norm takes the offset out: its gradient is zero, not none
+            else:
+                scale, shift = folded([norm])
+                shift = offset.expand(m, -1, -1).flatten() * scale + shift
+            scale, shift = (tensor.view(m, v, -1, 1) for tensor in (scale, shift))
+            mapping = torch.cat([embedding.weight * scale, shift], dim=3)  # (M, V, C, 4)
+            coordinates = torch.cat([coordinates, torch.ones_like(coordinates[:, :, :1])], dim=2)
+            embedded = torch.bmm(mapping.flatten(0, 1), coordinates.flatten(0, 1))  # (M*V, C, N*T)
+        return embedded.view(m, v, -1, n, t).permute(3, 0, 2, 1, 4).reshape(n * m, -1, v, t)
+
+    def biases(self, joints: Tensor) -> list[Tensor]:
+        """Compute what the topology adds to all blocks' inputs, as one unit of many channels."""
+        units = [getattr(self, f"t{number}") for number in range(len(reference.PLAN))]
+        norms = [unit.bn for unit in units]
+        with without_autocast(joints):
+            weight = torch.cat([unit.mlp.weight for unit in units])
+            mixed = torch.addmm(torch.cat([unit.mlp.bias for unit in units]), self.topo(joints), weight.t())  # (N, C)
+            if norms[0].training:
+                moments = batch_moments(mixed.detach().unsqueeze(2))  # bodies have the same rows, so they do not count
+                update_running(norms, moments, len(mixed) * self.bodies)
+                affine = (torch.cat([norm.weight for norm in norms]), torch.cat([norm.bias for norm in norms]))
+                mixed = NormActivation.apply(mixed.unsqueeze(2), *affine, *moments, None, norms[0].eps).squeeze(2)
+            else:
+                scale, shift = folded(norms)
+                mixed = torch.relu(mixed * scale + shift)
+        return list(units[0].to_bodies(mixed, self.bodies).split([norm.num_features for norm in norms], dim=1))
+
+
+def _coordinate_moments(coordinates: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean (M, V, C, 1) and covariance (M, V, C, C) of coordinates (M, V, C, P), over all processes."""
+    [mean] = averaged(coordinates.mean(dim=3, keepdim=True))
+    centred = coordinates - mean
+    [covariance] = averaged(centred @ centred.transpose(2, 3) / coordinates.shape[3])
+    return mean, covariance

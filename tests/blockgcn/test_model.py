@@ -1,0 +1,178 @@
+"""BlockGCN: the fast formulation against the equations, its size, its shapes, what it refuses."""
+
+from __future__ import annotations
+
+import importlib
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from skeleton_lab.errors import UserError
+
+NUM_CLASS = 5
+NTU = {"num_class": NUM_CLASS, "graph": "graph.ntu_rgb_d.Graph"}
+
+
+@pytest.fixture
+def few_blocks(tree, monkeypatch):
+    """Three blocks in place of ten, of all kinds; the golden figures are those of ten."""
+    monkeypatch.setattr(importlib.import_module("model.reference"), "PLAN", ((128, 1), (256, 2), (256, 1)))
+
+
+def scrambled_pair(tree, **options):
+    """The model and its reference, float64, with the same random weights and running moments."""
+    arguments = {**NTU, **options}
+    model = tree.load("model.blockgcn.Model")(**arguments).double()
+    plain = model.reference(**arguments).double()
+    generator = torch.Generator().manual_seed(1)
+    for parameter in model.parameters():
+        noise = torch.randn(parameter.shape, dtype=torch.float64, generator=generator)
+        parameter.data.add_(0.1 * noise)
+    for name, buffer in model.named_buffers():
+        if name.endswith("running_var"):
+            buffer.uniform_(0.5, 1.5, generator=generator)
+        elif name.endswith("running_mean"):
+            buffer.normal_(generator=generator)
+    assert plain.state_dict().keys() == model.state_dict().keys()
+    plain.load_state_dict(model.state_dict())
+    return model, plain
+
+
+def clips(num_clips: int = 3, frames: int = 9, joints: int = 25, bodies: int = 2) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(2)
+    return torch.randn(num_clips, 3, frames, joints, bodies, dtype=torch.float64, generator=generator)
+
+
+def gradients(model: torch.nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """The logits, and the gradients of a loss with respect to the clips and all parameters."""
+    x = x.clone().requires_grad_()
+    logits = model(x, x.detach().square())  # positions that are not the clips
+    loss = F.cross_entropy(logits, torch.arange(len(x)) % NUM_CLASS)
+    return logits, list(torch.autograd.grad(loss, [x, *model.parameters()]))
+
+
+@pytest.mark.parametrize(("memory_friendly", "options"), [
+    (False, {}), (True, {"fix_topology": True, "clip_topology": True, "alpha": True})])
+def test_a_training_step_is_the_equations(tree, few_blocks, memory_friendly, options,
+                                         monkeypatch):
+    import model.aggregation  # the tree's, which is open
+
+    monkeypatch.setattr(model.aggregation, "CACHE_BYTES", 1 << 18)  # several bodies at a time, and a rest
+    ours, plain = scrambled_pair(tree, **options)
+    ours.set_memory_friendly(memory_friendly)
+    logits, ours_gradients = gradients(ours, clips())
+    expected, plain_gradients = gradients(plain, clips())
+    torch.testing.assert_close(logits, expected, rtol=1e-8, atol=1e-8)
+    for name, mine, theirs in zip(["clips", *dict(ours.named_parameters())], ours_gradients, plain_gradients,
+                                  strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-8, atol=1e-8, msg=lambda text, name=name: f"{name}: {text}")
+    assert sum(gradient.abs().max() > 1e-3 for gradient in ours_gradients) > len(ours_gradients) / 2
+    for key, value in plain.state_dict().items():
+        torch.testing.assert_close(ours.state_dict()[key], value, rtol=1e-8, atol=1e-8, msg=key)
+
+
+def test_evaluation_is_the_equations(tree, few_blocks):
+    ours, plain = (model.eval() for model in scrambled_pair(tree))
+    with torch.no_grad():
+        torch.testing.assert_close(ours(clips(), clips()**2), plain(clips(), clips()**2), rtol=1e-8, atol=1e-8)
+    logits, ours_gradients = gradients(ours, clips())  # weights can be trained with the norms frozen
+    _, plain_gradients = gradients(plain, clips())
+    assert logits.requires_grad
+    for mine, theirs in zip(ours_gradients, plain_gradients, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("with_bias", [False, True])
+def test_aggregation_gradients(tree, with_bias):
+    operator = tree.load("model.aggregation.GroupedAggregation")
+    generator = torch.Generator().manual_seed(3)
+    shapes = ((3, 4, 3, 5), (3, 4), (2, 6, 3), (2, 3, 4), (6,))  # x (B, C, V, T), bias, topology, weight, offset
+    x, bias, *others = [torch.randn(shape, dtype=torch.float64, generator=generator).requires_grad_()
+                        for shape in shapes]
+    bias = bias if with_bias else None
+
+    def apply(*tensors):
+        inputs = x if bias is None else x + bias[:, :, None, None]
+        return operator.apply(inputs, x.detach(), bias if bias is None else bias.detach(), *tensors[2:])[0]
+
+    assert torch.autograd.gradcheck(apply, (x, bias, *others))
+
+
+def test_half_precision_is_close(tree, few_blocks):
+    torch.manual_seed(4)
+    model = tree.load("model.blockgcn.Model")(**NTU)
+    x = clips(4, 4).float()
+    exact = model(x)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        half = model(x)
+    assert (half.float() - exact).abs().max() < 0.1 * exact.abs().max()
+    F.cross_entropy(half.float(), torch.arange(4)).backward()
+    assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
+
+
+def test_the_head_is_the_classifier_of_the_features(tree):
+    model = tree.load("model.blockgcn.Model")(**NTU, drop_out=0.5).double().eval()
+    features = model.features(clips(3))
+    assert features.shape == (3, 256)
+    assert torch.equal(model.fc(features), model(clips(3)))
+
+
+def test_exports_with_batch_and_length_open(tree, few_blocks):
+    from skeleton_lab.export.formats import Example, trace
+    from skeleton_lab.export.reference import inference_form
+
+    model = scrambled_pair(tree)[0].float().eval()
+    open_frames = hasattr(torch.export.Dim, "DYNAMIC")  # older PyTorch asks for proofs that strides do not permit
+    example = Example(channels=3, frames=12, joints=25, bodies=2, open_frames=open_frames, further=model.further_inputs)
+    program = trace(inference_form(model, NTU), example).module()
+    for num_clips, frames in ((1, 12), (3, 17 if open_frames else 12)):
+        x = clips(num_clips, frames).float()
+        with torch.no_grad():
+            expected = model(x, x.square())
+            torch.testing.assert_close(program(x, x.square()), expected, rtol=0,
+                                       atol=1e-4 * max(1, expected.abs().max().item()))
+
+
+@pytest.mark.parametrize(("arguments", "shape", "count"), [
+    ({"num_class": 60, "graph": "graph.ntu_rgb_d.Graph"}, (1, 3, 20, 25, 2), 1_372_780),
+    ({"num_class": 10, "num_point": 20, "num_person": 1, "graph": "graph.ucla.Graph"}, (2, 3, 13, 20, 1), 0),
+])
+def test_size_and_shapes(tree, arguments, shape, count):
+    model = tree.load("model.blockgcn.Model")(**arguments)
+    assert not count or sum(parameter.numel() for parameter in model.parameters()) == count
+    assert model(torch.randn(shape)).shape == (shape[0], arguments["num_class"])
+
+
+def test_topologies_start_as_joints_themselves(tree):
+    unit = tree.load("model.blockgcn.Model")(**NTU).l1.gcn1
+    torch.testing.assert_close(unit.topologies(), torch.eye(25).expand(3, 8, -1, -1) / (1 + 1e-4))
+    assert unit.rpe.shape == (3, 8, 12)
+
+
+def test_the_option_alpha_adds_a_tensor_that_is_never_trained(tree):
+    arguments = {**NTU, "alpha": True, "adaptive": True, "num_set": 3, "window_size": 64, "joint_label": [0]}
+    model = tree.load("model.blockgcn.Model")(**arguments)
+    assert model.state_dict()["l3.gcn1.alpha"].shape == (1, 8, 1, 1, 1)
+    assert not any(name.endswith("alpha") for name, _ in model.named_parameters())
+
+
+def test_clips_stand_for_positions_that_are_not_given(tree):
+    model = tree.load("model.blockgcn.Model")(**NTU).double().eval()
+    assert torch.equal(model(clips()), model(clips(), clips()))
+    assert not torch.equal(model(clips()), model(clips(), clips()**2))
+
+
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"graph": None}, "'graph' is missing"), ({"num_point": 20}, "num_point is 20"),
+    ({"graph_args": {"labeling_mode": "distance"}}, "distance"), ({"graph": "graph.nowhere.Graph"}, "graph.nowhere"),
+])
+def test_bad_arguments_are_one_line(tree, changes, message):
+    with pytest.raises(UserError, match=message) as caught:
+        tree.load("model.blockgcn.Model")(**{**NTU, **changes})
+    assert "\n" not in str(caught.value)
+
+
+def test_clips_of_another_skeleton_are_refused(tree):
+    with pytest.raises(UserError, match="25 joints and 2 bodies"):
+        tree.load("model.blockgcn.Model")(**NTU)(torch.zeros(1, 3, 4, 20, 2))
