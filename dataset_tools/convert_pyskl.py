@@ -29,6 +29,8 @@ def read_options() -> argparse.Namespace:
                         "with <clip>.pkl of each (default: that of --input)")
     parser.add_argument("--least-box", type=float, default=0.0, metavar="SCORE", help="of that form: leave out "
                         "skeletons whose box scores less (default: none)")
+    parser.add_argument("--least-valid", type=float, default=0.0, metavar="SHARE", help="of that form: leave out clips "
+                        "of which --least-box leaves less than this share of the frames (default: none)")
     parser.add_argument("--overwrite", action="store_true", help="replace an output that exists")
     return parser.parse_args()
 
@@ -47,8 +49,8 @@ def main(options: argparse.Namespace) -> None:
         raise UserError(f"{options.output}: exists; give another --output, or --overwrite to replace it (never the "
                         "input)")
     if options.input.is_file():
-        print(f"{options.input}: {size_text(options.input.stat().st_size)}; takes about twice as much memory")
-    annotations = Annotations(options.input, options.skeletons, options.least_box)
+        print(f"{options.input}: {size_text(options.input.stat().st_size)}; reading it takes about as much memory")
+    annotations = Annotations(options.input, options.skeletons, options.least_box, options.least_valid)
     table = write_pose_clips(options.output, annotations, annotations.names, annotations.splits)
     joints, coordinates, scored = annotations[0].kind
     print(f"{len(table)} clips of {table[:, 2].mean():.1f} frames on average, up to {table[:, 1].max()} person(s), "

@@ -209,6 +209,19 @@ def settings_in(config: Mapping[str, Any]) -> dict[str, Any]:
             "average_clips": test_cfg.get("average_clips", head.get("average_clips")), "data": _data(config)}
 
 
+def recipe_in(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how a config trains, as far as it says: `num_epoch`, `repeat`, `base_lr`, `weight_decay`, `nesterov`."""
+    optimizer = _mapping(config.get("optimizer")) or _mapping(_mapping(config.get("optim_wrapper")).get("optimizer"))
+    repeated = _mapping(_mapping(config.get("data")).get("train")) or _mapping(
+        _mapping(config.get("train_dataloader")).get("dataset"))
+    found = {"num_epoch": config.get("total_epochs", _mapping(config.get("train_cfg")).get("max_epochs")),
+             "repeat": repeated.get("times"), "base_lr": optimizer.get("lr"),
+             "weight_decay": optimizer.get("weight_decay"), "nesterov": optimizer.get("nesterov")}
+    kinds: dict[str, tuple[type, ...]] = {"num_epoch": (int,), "repeat": (int,), "nesterov": (bool,)}
+    return {name: value for name, value in found.items()
+            if type(value) in kinds.get(name, (int, float)) and (value > 0 or name in ("weight_decay", "nesterov"))}
+
+
 def _mapping(value: Any) -> dict[str, Any]:
     return dict(value) if isinstance(value, Mapping) else {}
 

@@ -20,7 +20,7 @@ from skeleton_lab.class_names import usual_class_names
 from skeleton_lab.errors import UserError
 from skeleton_lab.files import write_text
 from skeleton_lab.foreign.checkpoint_file import Checkpoint
-from skeleton_lab.foreign.config_file import settings_in
+from skeleton_lab.foreign.config_file import recipe_in, settings_in
 from skeleton_lab.foreign.network import Misfit, Network, Told
 from skeleton_lab.train.checkpoint import write_torch_file
 from skeleton_lab.train.config import read_config, save_config
@@ -42,16 +42,20 @@ OTHERS = (
 )
 USUAL_SETS = {(25, 60): "ntu60_3danno", (25, 120): "ntu120_3danno", (17, 60): "ntu60_hrnet", (17, 120): "ntu120_hrnet"}
 HAND_JOINTS = 21
+RECIPE = {"num_epoch": 16, "repeat": 5, "base_lr": 0.1, "weight_decay": 0.0005, "nesterov": True}  # PYSKL's usual one
 
 
 @dataclass(frozen=True)
 class Data:
-    """What goes into the network. options: of the feeder, for training and testing alike; test_clips: averaged ones."""
+    """What goes into the network, and how it is trained. options: of the feeder, for training and testing alike;
+    test_clips: averaged ones; recipe: settings of training, and `repeat`, of the training data.
+    """
 
     options: dict[str, Any]
     test_clips: int
     train_split: str
     test_split: str
+    recipe: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -136,10 +140,15 @@ def data_of(network: Network, config: Mapping[str, Any], of_mmaction2: bool) -> 
         splits = (str(settings["data"]["train"].get("split", splits[0])),
                   str(settings["data"]["test"].get("split", splits[1])))
         name = Path(str(settings["data"]["test"].get("ann_file", name))).stem
-    return Data({"data_path": f"data/pyskl/{name}.npz", **options}, clips, *splits)
+    recipe = recipe_in(config)
+    once = {"repeat": 1} if "num_epoch" in recipe else {}  # nothing is repeated unless it says so
+    return Data({"data_path": f"data/pyskl/{name}.npz", **options}, clips, *splits, {**RECIPE, **once, **recipe})
 
 
 SAMPLERS = ("UniformSample", "UniformSampleFrames", "UniformSampleDecode")
+NORMALIZING = ("mode", "threshold", "align_spine", "align_center", "align_shoulder")
+RANDOM = {"RandomRot": ("random_rot", "theta", 0.3), "RandomScale": ("random_scale", "scale", 0),
+          "RandomGaussianNoise": ("random_noise", "sigma", 0.01)}  # the feeder's option, theirs, and its default
 
 
 def _from_steps(steps: list[tuple[str, dict[str, Any]]], flat: bool) -> dict[str, Any]:
@@ -149,15 +158,25 @@ def _from_steps(steps: list[tuple[str, dict[str, Any]]], flat: bool) -> dict[str
         if kind == "GenSkeFeat":
             options["feats"] = [str(feat) for feat in step.get("feats", ["j"])]
         elif kind in SAMPLERS:
-            options["clip_len"] = step.get("clip_len")
+            options |= _sampling(step) | ({"decode": True} if kind == "UniformSampleDecode" else {})
         elif kind == ("PreNormalize2D" if flat else "PreNormalize3D"):
-            options["normalize"] = {key: value for key, value in step.items()
-                                    if key in ("mode", "threshold", "align_spine", "align_center", "align_shoulder")}
-        elif kind == "RandomRot":
-            options["random_rot"] = step.get("theta", 0.3)
-        elif kind == "RandomScale":
-            options["random_scale"] = step.get("scale")
+            options["normalize"] = {key: value for key, value in step.items() if key in NORMALIZING}
+        elif kind == "FormatGCNInput" and step.get("mode") == "loop":
+            options["person_mode"] = "loop"
+        elif kind == "PadTo":
+            options |= {"pad_to": step.get("length"), "pad_mode": step.get("mode", "zero")}
+        elif kind in RANDOM:
+            name, argument, usual = RANDOM[kind]
+            options[name] = step.get(argument, usual)
     return options
+
+
+def _sampling(step: Mapping[str, Any]) -> dict[str, Any]:
+    share = step.get("p_interval", 1)
+    found = {"clip_len": step["clip_len"]} if "clip_len" in step else {}
+    if share == 1:
+        return found
+    return {**found, "p_interval": list(share) if isinstance(share, list | tuple) else [share, share]}
 
 
 def write_work_dir(folder: Path, source: Path, checkpoint: Checkpoint, imported: Imported, data: Data) -> nn.Module:
@@ -168,10 +187,12 @@ def write_work_dir(folder: Path, source: Path, checkpoint: Checkpoint, imported:
     """
     spec = load_spec(imported.tree)
     test = {"split": data.test_split, "num_clips": data.test_clips, "test_mode": True}
+    recipe = dict(data.recipe)
+    train = {"split": data.train_split, "repeat": recipe.pop("repeat")}
     settings = {"work_dir": str(folder), "model": imported.network.model, "model_args": imported.network.args,
-                "feeder": FEEDER, "train_feeder_args": {**data.options, "split": data.train_split},
-                "test_feeder_args": {**_as_test(data.options), **test}, "weight_decay": 0.0005, "base_lr": 0.1,
-                "nesterov": True, "schedule": "cosine", "batch_size": 128, "test_batch_size": 16, "num_epoch": 80}
+                "feeder": FEEDER, "train_feeder_args": {**data.options, **train},
+                "test_feeder_args": {**_as_test(data.options), **test}, **recipe, "schedule": "cosine",
+                "batch_size": 128, "test_batch_size": 16}
     yaml_path = folder / "config.yaml"
     write_text(yaml_path, yaml.safe_dump(settings))
     config = read_config(spec, ["--config", str(yaml_path), "--work-dir", str(folder)])
@@ -200,4 +221,4 @@ def _words(config: Any) -> dict[str, Any]:
 
 
 def _as_test(options: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in options.items() if not key.startswith("random_")}
+    return {key: value for key, value in options.items() if not key.startswith("random_") and key != "p_interval"}

@@ -9,7 +9,9 @@ import pytest
 
 from skeleton_lab.data.formats.face import Wanted
 from skeleton_lab.data.formats.pose_clips import open_pose_clips
+from skeleton_lab.data.formats.pyskl_annotations import Annotations
 from skeleton_lab.data.formats.registry import open_recordings
+from skeleton_lab.errors import UserError
 from tests.pyskl_files import annotation, made_clips, write_pickle
 
 SCRIPT = "dataset_tools/convert_pyskl.py"
@@ -63,6 +65,16 @@ def test_bare_lists_file_names_and_skeletons_in_files_of_their_own(run_script, t
     made = open_pose_clips(tmp_path / "b.npz", None).frames(0)
     assert made.shape == (2, 3, 17, 2)
     np.testing.assert_array_equal(made[:, 2], skeletons[3:, :, :2])
+
+    entries = [{**entry, "frame_dir": name, "valid": {0.5: left, np.float32(0.7): 1}}
+               for name, left in (("a", 4), ("b", 6), ("c", np.int64(10)))]
+    source = write_pickle(tmp_path / "c.pkl", entries, {"val": ["c", "a"]})
+    chosen = Annotations(source, least_box=0.5, least_valid=0.6)
+    assert chosen.names == ["b", "c"] and chosen.splits["val"].tolist() == [1]
+    for box, share, told in ((0.7, 0.6, "at most 0.1"), (0.6, 0.1, "clip 0: its 'valid' tells nothing of boxes that "
+                                                                    "score 0.6, only of 0.5, 0.7")):
+        with pytest.raises(UserError, match=told):
+            Annotations(source, least_box=box, least_valid=share)
 
 
 class Hostile:

@@ -132,6 +132,7 @@ def test_sizes_are_read_off_the_tensors_whoever_wrapped_them(run_script, tmp_pat
         "num_class": 5, "num_point": 21, "num_person": 1, "in_channels": 2, "graph": "graph.pyskl.Graph",
         "graph_args": {"layout": "handmp"}, "data_bn_type": "VC", "blocks": [[12, 1], [12, 1], [24, 2]]}
     assert config["test_feeder_args"]["like"] == "mmaction2"
+    assert (config["num_epoch"], config["train_feeder_args"]["repeat"], config["base_lr"]) == (16, 5, 0.1)
     assert json.loads((run / "run.json").read_text())["imported"] | {"sha256": 0, "on": 0} == {
         "file": "j.pth", "sha256": 0, "epoch": 7, "of": "MMAction2", "on": 0}
 
@@ -149,13 +150,22 @@ def test_training_files_with_objects_of_other_code_are_read_without_it(run_scrip
     options = yaml.safe_load((run / "config.yaml").read_text())["test_feeder_args"]
     assert (options["clip_len"], options["feats"], options["num_clips"], options["split"]) == (20, ["b", "jm"], 3, "te")
     assert options["normalize"] == {"mode": "auto", "threshold": 0.5} and options["data_path"] == "data/pyskl/mine.npz"
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    assert [config[name] for name in ("num_epoch", "base_lr", "weight_decay", "nesterov")] == [24, 0.2, 0.0005, False]
+    own = {"repeat": 5, "p_interval": [0.5, 1], "person_mode": "loop", "random_scale": 0.1, "random_noise": 0.01}
+    assert {name: config["train_feeder_args"].get(name) for name in own} == own
+    assert not {"p_interval", "random_scale", "random_noise"} & options.keys() and options["person_mode"] == "loop"
 
 
 CONFIG = """
 feats = ['b', 'jm']
 model = dict(type='RecognizerGCN', backbone=dict(type='STGCN', num_stages=3, inflate_stages=[3], down_stages=[3]))
 train_pipeline = [dict(type='PreNormalize2D', mode='auto', threshold=0.5), dict(type='GenSkeFeat', feats=feats),
-                  dict(type='UniformSample', clip_len=20), dict(type='FormatGCNInput', num_person=1)]
+                  dict(type='RandomScale', scale=0.1), dict(type='RandomGaussianNoise'),
+                  dict(type='UniformSample', clip_len=20, p_interval=(0.5, 1)),
+                  dict(type='FormatGCNInput', num_person=1, mode='loop')]
+optimizer = dict(type='SGD', lr=0.2, momentum=0.9, weight_decay=0.0005, nesterov=False)
+total_epochs = 24
 test_pipeline = [dict(type='UniformSample', clip_len=20, num_clips=3)]
 data = dict(train=dict(type='RepeatDataset', times=5, dataset=dict(ann_file='data/mine.pkl', split='tr')),
             val=dict(ann_file='data/mine.pkl', split='te'))

@@ -19,17 +19,20 @@ from skeleton_lab.pickles import PlainUnpickler, Refused, check_places, load_pla
 
 MAX_BYTES = 16 << 30
 MOST_PERSONS = 10  # of compressed skeletons; more are sorted by their scores and cut
+_SAME_THRESHOLD = 1e-6  # a threshold may be written in single precision
 _REMEDY = "get it again, or make it as docs/models.md says"
 
 
 class Annotations(Sequence[PoseClip]):
     """The clips of a file, each built when it is asked for.
 
-    splits: places of the clips of each split, in the order of the file. skeletons: folder of the files of Kinetics'
-    compressed form; least_box: those boxes alone are taken that score as much.
+    splits: places of the clips of each split, in the order of the file. Of Kinetics' compressed form: skeletons:
+    folder of the files; least_box: those boxes alone are taken that score as much; least_valid: those clips alone of
+    which such boxes leave as large a share of the frames, which the file tells by `valid`.
     """
 
-    def __init__(self, path: str | Path, skeletons: Path | None = None, least_box: float = 0.0) -> None:
+    def __init__(self, path: str | Path, skeletons: Path | None = None, least_box: float = 0.0,
+                 least_valid: float = 0.0) -> None:
         """Unpickle the file.
 
         Raises:
@@ -42,6 +45,13 @@ class Annotations(Sequence[PoseClip]):
             raise UserError(f"{path}: no annotation file of PYSKL or MMAction2: expected a list of clips, or a dict of "
                             f"'split' and 'annotations'; {_REMEDY}")
         self._entries: list[Mapping[str, Any]] = entries
+        if least_valid:
+            shares = [self._valid_share(place) for place in range(len(entries))]
+            self._entries = entries = [entry for entry, share in zip(entries, shares, strict=True)
+                                       if share >= least_valid]
+            if not entries:
+                raise UserError(f"{path}: boxes that score {least_box:g} leave a share of {least_valid:g} of the frames"
+                                f" of no clip, at most {max(shares):.3g}; ask for less")
         self._key = "filename" if "filename" in entries[0] else "frame_dir"
         names = [self._built(place, self._key) for place in range(len(entries))]
         self.names = [str(name) for name in names]
@@ -67,6 +77,16 @@ class Annotations(Sequence[PoseClip]):
             if array is not None and not np.isfinite(array).all():
                 raise self._damaged(place, "it holds a number that is not finite")
         return PoseClip(keypoint, score, self._size(place), self.label_of(place))
+
+    def _valid_share(self, place: int) -> float:
+        valid, frames = self._built(place, "valid"), self._built(place, "total_frames")
+        known = {float(key): left for key, left in valid.items() if isinstance(key, int | float | np.number)} \
+            if isinstance(valid, dict) else {}
+        left = next((left for key, left in known.items() if abs(key - self._least_box) < _SAME_THRESHOLD), None)
+        if not isinstance(left, int | float | np.number) or not isinstance(frames, int | np.integer) or frames < 1:
+            raise self._damaged(place, f"its 'valid' tells nothing of boxes that score {self._least_box:g}, only of "
+                                f"{', '.join(f'{key:g}' for key in list(known)[:9]) or 'none'}")
+        return float(left) / int(frames)
 
     def label_of(self, place: int) -> int:
         """Return a clip's class, -1: not known; UserError if it is no class."""
