@@ -113,7 +113,10 @@ def print_report(report: dict, unrecognised: str) -> None:
     shapes = [tuple(a["shape"]) for a in report["arrays"] if a["key"].startswith("x_")]
     own = all(layouts.layout_of(shape) is None for shape in shapes)
     shape = "(N, C, T, V, M) of another skeleton" if shapes and own else layouts.LAYOUT_SHAPES.get(report["layout"])
-    print(f"\nlayout: {report['layout'] or 'not recognised'}{f', clips {shape}' if shape else ''}")
+    if any(a["key"].startswith("tracks_") for a in report["arrays"]):
+        print("\nlayout: packed, rows (R, V*C)")
+    else:
+        print(f"\nlayout: {report['layout'] or 'not recognised'}{f', clips {shape}' if shape else ''}")
     if unrecognised:
         print(f"  {unrecognised}")
     for split, found in report["splits"].items():

@@ -23,7 +23,7 @@ from skeleton_lab.errors import UserError, run_command
 def read_options() -> argparse.Namespace:
     parser = Parser(__doc__)
     parser.add_argument("--input", type=input_path, required=True, metavar="NPZ",
-                        help="archive with x_train and y_train, x_test and y_test, or one of the two, in either layout")
+                        help="archive with x_train and y_train, x_test and y_test, or some of them, in either layout")
     parser.add_argument("--output", type=Path, metavar="NPZ",
                         help="archive to write (default: <input name>_packed.npz beside the input)")
     parser.add_argument("--overwrite", action="store_true", help="replace an output that exists")
@@ -46,9 +46,10 @@ from skeleton_lab.files import claim, size_text
 def main(options: argparse.Namespace) -> None:
     source, output = options.input, options.output or options.input.with_name(f"{options.input.stem}_packed.npz")
     claim(output)
-    if any(is_packed(source, split) for split in layouts.SPLITS):
+    splits = layouts.splits_of(source)
+    if any(is_packed(source, split) for split in splits):
         raise UserError(f"{source}: is packed already; nothing to do")
-    headers = [layouts.read_header(source, split) for split in layouts.main_splits(source)]
+    headers = [layouts.read_header(source, split) for split in splits]
     if output.is_dir():
         raise UserError(f"{output}: is a folder; name the .npz file to write")
     if output.exists() and (output.samefile(source) or not options.overwrite):

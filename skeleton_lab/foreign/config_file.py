@@ -46,11 +46,11 @@ def parse_config(text: str, name: str) -> dict[str, Any]:
         UserError: it is no Python, or holds more than literals.
     """
     if len(text) > _MOST_BYTES:
-        raise UserError(f"{name}: more than a config can have to say")
+        raise UserError(f"{name}: more than a config can have to say; check that it is one")
     try:
         content = _Reader().read(ast.parse(text))
         if _size(content, {}) > _MOST_VALUES:
-            raise _Refused(0, "more than a config can have to say")
+            raise _Refused(0, "more than a config can have to say; check that it is one")
         return content
     except _Refused as refused:
         line, what = refused.args
@@ -74,7 +74,7 @@ def _with_bases(path: Path, content: bytes, depth: int) -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for base in [bases] if isinstance(bases, str) else bases:
         if not isinstance(base, str):
-            raise UserError(f"{path}: _base_ names no file")
+            raise UserError(f"{path}: _base_ names no file; name the configs that it goes on from, or leave it out")
         if _ELSEWHERE not in base:
             below = path.parent / base
             try:

@@ -51,7 +51,8 @@ def read_stream(name: str, folder: str | Path) -> Stream:
     except (TypeError, ValueError, KeyError, IndexError):
         scores = np.empty(0, np.float32)
     if scores.ndim != 2:
-        raise UserError(f"{path}: not a score file: expected a mapping from sample name to one score per class")
+        raise UserError(f"{path}: not a score file: expected a mapping from sample name to one score per class; test "
+                        "again, with --phase test --save-score true")
     finite = np.isfinite(scores).all(axis=1)
     if not finite.all():
         raise UserError(f"{path}: the scores of '{names[int(finite.argmin())]}' and {(~finite).sum() - 1} more samples "

@@ -109,7 +109,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
         raise missing(path, error, "check --config") from None
     except Exception as error:  # a damaged file makes PyYAML raise nearly anything
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"{path}: not valid YAML ({reason[:_MOST_SHOWN]})") from None
+        raise UserError(f"{path}: not valid YAML ({reason[:_MOST_SHOWN]}); mend that place") from None
     if content is None or not _is_moderate(content):
         raise UserError(f"{path}: more than a config can have to say; check --config")
     if not isinstance(content, dict):

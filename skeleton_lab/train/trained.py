@@ -137,7 +137,7 @@ def load_spec(tree: Path) -> TreeSpec:
     """
     found = importlib.util.spec_from_file_location(_TREE_MODULE, tree / "main.py")
     if found is None or found.loader is None:
-        raise UserError(f"{tree}/main.py: cannot be imported")
+        raise UserError(f"{tree}/main.py: cannot be imported; give the folder of the model's main.py with --tree")
     module = importlib.util.module_from_spec(found)
     found.loader.exec_module(module)
     spec = getattr(module, "SPEC", None)

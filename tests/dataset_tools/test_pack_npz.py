@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
+from skeleton_lab.data.feeders.feeder_ntu import Feeder
 from skeleton_lab.data.formats.packed import PACKED, open_packed
 from skeleton_lab.errors import UserError
 
@@ -118,13 +120,17 @@ def test_other_tools_say_that_it_is_packed(archives, run_script):
     assert run_script(SCRIPT, "--input", path).returncode == 0
     packed = path.with_name("converted_packed.npz")
     one_line_refusal(run_script("convert_ntu60_kaggle_to_ctrgcn.py", "--input", packed), "is packed", "packed from")
-    assert "is packed" in run_script("dataset_tools/inspect_npz.py", "--path", packed).stdout
+    told = run_script("dataset_tools/inspect_npz.py", "--path", packed).stdout
+    assert "is packed" in told and "layout: packed, rows (R, V*C)" in told
 
 
-def test_a_third_split_is_left_out_and_that_is_said(archives, run_script):
+def test_a_third_split_is_packed_too(archives, run_script):
     source = archives[0]["converted"]
     with np.load(source) as loaded:
         np.savez(source, **dict(loaded), x_val=loaded["x_test"], y_val=loaded["y_test"])
     done = run_script(SCRIPT, "--input", source)
-    assert done.returncode == 0 and "clips of its split val are left out" in done.stderr
-    assert open_packed(source.with_name("converted_packed.npz"), "test").num_clips == 7
+    assert done.returncode == 0 and "val: 7 clips" in done.stdout, done.stderr
+    packed = source.with_name("converted_packed.npz")
+    val, test = (Feeder(str(packed), split=name, p_interval=[1], window_size=8) for name in ("val", "test"))
+    assert torch.equal(val.get_batch(range(7))[0], test.get_batch(range(7))[0]) and list(val.label) == list(test.label)
+    assert val.sample_name[0] == "val_0"

@@ -40,7 +40,7 @@ def open_clips(path: str | Path, split: str) -> Split | PackedSplit:
     Raises:
         UserError: as `layouts.open_split` and `packed.open_packed`.
     """
-    if split in layouts.SPLITS and is_packed(path, split):
+    if split in (*layouts.SPLITS, layouts.VALIDATION) and is_packed(path, split):
         return open_packed(path, split)
     return layouts.open_split(path, split)
 

@@ -88,7 +88,7 @@ def ucla_labels(path: str | Path, entries: Any) -> dict[Hashable, int]:
     try:
         return {key: int(entry["label"]) - 1 for row, entry in enumerate(entries) for key in (row, entry["file_name"])}
     except (TypeError, KeyError, ValueError):
-        raise UserError(f"{path}: expected a list of entries with file_name and label") from None
+        raise UserError(f"{path}: expected a list of entries with file_name and label; give {LABEL_SOURCES}") from None
 
 
 def _from_table(path: Path) -> dict[Hashable, int]:
@@ -96,7 +96,7 @@ def _from_table(path: Path) -> dict[Hashable, int]:
         with open(path, newline="", encoding="utf-8") as file:
             rows = [(row["sample"], int(row["true"] or NOT_KNOWN)) for row in csv.DictReader(file)]
     except OSError as error:
-        raise UserError(f"{path}: cannot read it ({error.strerror})") from None
+        raise UserError(f"{path}: cannot read it ({error.strerror}); check its permissions") from None
     except (ValueError, TypeError, KeyError, csv.Error) as error:
         raise UserError(f"{path}: not a table with the columns sample and true ({type(error).__name__}: {error}); test "
                         "again") from None

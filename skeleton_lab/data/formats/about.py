@@ -165,7 +165,8 @@ def _texts(path: str | Path, header: ArrayHeader) -> tuple[str, ...]:
 def _text(value: Any, path: str | Path) -> str:
     value = np.asarray(value)
     if value.size != 1:
-        raise UserError(f"{path}: one string expected, found an array of shape {value.shape}")
+        raise UserError(f"{path}: one string expected, found an array of shape {value.shape}; make it anew with the "
+                        "clips")
     text = value.item()
     try:
         return text.decode() if isinstance(text, bytes) else text
