@@ -103,10 +103,13 @@ def main(options: argparse.Namespace, flags: Sequence[str]) -> None:
     with tqdm(total=len(names) * len(options.shares), unit="test", disable=None) as progress:
         for name, run, tree in zip(names, options.run, trees, strict=True):
             tests = []
-            for share in options.shares:
-                progress.set_postfix_str(f"{name}, {100 * share:g} %")
-                tests.append(test_at(share, run, tree, options.output / name / f"observed_{100 * share:g}", flags))
-                progress.update()
+            with tempfile.TemporaryDirectory() as scratch:  # tests write beside the weights: not in the run's folder
+                weights = shutil.copy(run / BEST_WEIGHTS, scratch)
+                for share in options.shares:
+                    progress.set_postfix_str(f"{name}, {100 * share:g} %")
+                    folder = options.output / name / f"observed_{100 * share:g}"
+                    tests.append(test_at(share, run, tree, folder, ("--weights", weights, *flags)))
+                    progress.update()
             right, clips, classes = (tuple(column) for column in zip(*tests, strict=True))
             curves.append(Curve(name, options.shares, right, clips[0], classes[0]))
             write_table(options.output / "curves.csv", curves)
@@ -145,12 +148,9 @@ def test_at(share: float, run: Path, tree: Path, folder: Path, flags: Sequence[s
     Raises:
         UserError: the test failed; its own complaint.
     """
-    with tempfile.TemporaryDirectory() as scratch:  # a test leaves lists beside the weights: not in the run's folder
-        weights = shutil.copy(run / BEST_WEIGHTS, scratch)
-        command = [sys.executable, "main.py", "--config", run.resolve() / "config.yaml", "--phase", "test",
-                   "--save-score", "true", "--weights", weights, *flags, "--observe", str(share), "--work-dir",
-                   folder.resolve()]
-        done = run_child(command, cwd=tree, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    command = [sys.executable, "main.py", "--config", run.resolve() / "config.yaml", "--phase", "test",
+               "--save-score", "true", *flags, "--observe", str(share), "--work-dir", folder.resolve()]
+    done = run_child(command, cwd=tree, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     if done.returncode:
         complaint = (done.stderr.strip().splitlines() or ["no complaint"])[-1]
         raise UserError(f"{run}: the test on {100 * share:g} % of each clip failed (status {done.returncode}): "

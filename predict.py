@@ -22,8 +22,8 @@ ROOT = next(folder for folder in Path(__file__).resolve().parents if (folder / "
 sys.path.insert(0, str(ROOT))
 
 from skeleton_lab.command.options import Parser, picture_size, read_early
-from skeleton_lab.errors import UserError, run_command
-from skeleton_lab.train.which import add_options
+from skeleton_lab.errors import UserError, note, run_command
+from skeleton_lab.train.which import add_options, add_runtime_option
 
 
 def read_options() -> argparse.Namespace:
@@ -46,6 +46,7 @@ def read_options() -> argparse.Namespace:
                         help="frames from one window to the next (default: half a window)")
     parser.add_argument("--fps", type=rate, help="frames a second of the recordings (default: as the file says, or 30)")
     parser.add_argument("--device", default="auto", help="auto, cpu or a GPU's index (default: %(default)s)")
+    add_runtime_option(parser)
     parser.add_argument("--batch-size", type=positive, default=16, metavar="N",
                         help="clips of a forward pass (default: %(default)s)")
     parser.add_argument("--skeleton", "--joints", metavar="NAME", help="the recordings' joints, where the file does "
@@ -110,6 +111,7 @@ from skeleton_lab.data.formats.face import Wanted
 from skeleton_lab.data.formats.joint_sets import joint_set
 from skeleton_lab.data.formats.registry import files_of
 from skeleton_lab.data.generate.synthetic_actions import CLASS_NAMES as SYNTHETIC
+from skeleton_lab.export.runtime import network_for
 from skeleton_lab.files import replacing
 from skeleton_lab.predict import results
 from skeleton_lab.predict.predictor import Prediction, Predictor, cut
@@ -130,7 +132,9 @@ def main(options: argparse.Namespace) -> None:
     if pictures and len(takes) != 1:
         raise UserError(f"--{pictures[0].suffix[1:]}: draws one recording, and {len(takes)} are given; give one, or "
                         "choose with --index")
-    predictor = Predictor(trained, stage, pick_device(options.device), options.batch_size)
+    device = pick_device(options.device)
+    predictor = Predictor(trained, stage, device, options.batch_size,
+                          network_for(trained, options.runtime, device, note))
     if options.window_frames:
         groups = [predictor.predict(cut(take, options.window_frames, options.stride_frames), empty_ok=True)
                   for take in takes]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 from tqdm import tqdm
 
 from skeleton_lab.data.formats.recording import Recording
@@ -57,11 +58,13 @@ class Predictor:
 
     Args:
         batch_size: clips of one forward pass.
+        network: what computes the logits (default: the trained model).
     """
 
-    def __init__(self, trained: Trained, stage: ClipStage, device: torch.device, batch_size: int) -> None:
+    def __init__(self, trained: Trained, stage: ClipStage, device: torch.device, batch_size: int,
+                 network: nn.Module | None = None) -> None:
         self.trained, self.stage, self.device, self.batch_size = trained, stage, device, batch_size
-        self.model = trained.model.to(device).eval()
+        self.model = network or trained.model.to(device).eval()
 
     def predict(self, takes: Sequence[Take], empty_ok: bool = False) -> list[Prediction]:
         """Predict each of `takes`, in order.

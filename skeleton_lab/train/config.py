@@ -19,7 +19,7 @@ import yaml
 from skeleton_lab.command.options import Parser
 from skeleton_lab.errors import UserError, in_one_line, missing, suggest
 from skeleton_lab.files import write_text
-from skeleton_lab.train.flags import Flag, default_workers
+from skeleton_lab.train.flags import TORCH, Flag, default_workers
 from skeleton_lab.train.literals import parse_assignments
 from skeleton_lab.train.place import place_from_environment
 from skeleton_lab.train.settings import COMMON_FLAGS, FLAG_GROUPS, Config
@@ -138,6 +138,16 @@ def save_config(config: Config, spec: TreeSpec, path: Path) -> None:
     write_text(path, f"# command line: {command}\n\n{yaml.safe_dump(settings, sort_keys=True)}")
 
 
+def _refuse_runtime(config: Config) -> None:
+    """Raise a UserError where the run needs PyTorch itself."""
+    for needs, what in ((config.phase != "test", f"--phase {config.phase}"), (config.half, "--half"),
+                        (config.compile, "--compile"), (config.descriptors, "--descriptors"),
+                        (place_from_environment().size > 1, "several processes")):
+        if needs:
+            raise UserError(f"--runtime {config.runtime}: is for --phase test of one process in single precision, not "
+                            f"for {what}; leave one of them out")
+
+
 def _complete(config: Config) -> None:
     """Fill in the defaults that depend on other settings and refuse what contradicts itself."""
     if config.num_worker is None:
@@ -150,6 +160,8 @@ def _complete(config: Config) -> None:
     if set(config.model_saved_name) & set("/\\{}\0"):
         raise UserError(f"--model-saved-name {config.model_saved_name!r}: expected the beginning of a file name; the "
                         "folder is that of --work-dir")
+    if config.runtime != TORCH:
+        _refuse_runtime(config)
     if config.resume and config.overwrite:
         raise UserError("--resume and --overwrite contradict each other; choose one")
     if config.accept_changes and not config.resume:

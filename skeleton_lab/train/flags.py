@@ -12,6 +12,7 @@ from skeleton_lab.train.place import place_from_environment
 
 _LARGEST_WHOLE = 2**63 - 1
 LARGEST_REAL = (2 - 2**-23) * 2.0**127
+RUNTIMES = TORCH, ONNXRUNTIME, OPENVINO, AUTO = ("torch", "onnxruntime", "openvino", "auto")
 _TRUE, _FALSE = ("yes", "true", "t", "y", "1"), ("no", "false", "f", "n", "0")
 
 

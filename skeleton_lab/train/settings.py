@@ -3,7 +3,7 @@
 A line gives the type that the code sees, how a word or a YAML value is read (which decides the range), the default and
 the help; `free` if it may change when a run is resumed, `recipe=False` if reports do not compare runs by it, and what
 else a `Flag` may say. Keys are upstream's (CTR-GCN 1.1 and MS-G3D 1.1 of the papers' published code). The engine's own:
-observe, val_share, val_feeder_args, freeze, schedule, label_smoothing, class_weights, early_stop, amp_dtype,
+observe, val_share, val_feeder_args, freeze, runtime, schedule, label_smoothing, class_weights, early_stop, amp_dtype,
 deterministic, memory_friendly, cuda_graph, compile, descriptors, fusion, sync_bn, resume, overwrite, accept_changes.
 
 No import here is slow, so that the command line is read before anything else is loaded.
@@ -17,7 +17,19 @@ from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from typing import Any
 
-from skeleton_lab.train.flags import Flag, boolean, device_index, fraction, natural, positive, real, share, text
+from skeleton_lab.train.flags import (
+    RUNTIMES,
+    TORCH,
+    Flag,
+    boolean,
+    device_index,
+    fraction,
+    natural,
+    positive,
+    real,
+    share,
+    text,
+)
 
 
 def setting(group: str, *declared: Any, **options: Any) -> Any:
@@ -123,6 +135,9 @@ class Config:
     device: list[int | str] = _device(device_index, [0], "GPU index, cuda, cpu or auto; under torchrun an index "
                                                          "for each process",
                                       many=True, metavar="GPU", free=True)
+    runtime: str = _device(text, TORCH, "what computes a test on the CPU: PyTorch, or another runtime from an export "
+                                        "beside the weights; auto: the fastest here (--phase test only)",
+                           choices=RUNTIMES, free=True, recipe=False)
     half: bool = _device(boolean, False, "mixed precision (autocast)", switch=True)
     amp_dtype: str = _device(text, "auto", "number format of mixed precision; auto: bf16 where the device has it, "
                                            "else fp16", choices=("auto", "bf16", "fp16"))

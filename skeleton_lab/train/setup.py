@@ -47,11 +47,13 @@ class Services:
 
     Attributes:
         open_descriptors: opens the file of `--descriptors`, or raises a UserError.
+        network: returns what computes a test on a device: the model, or another runtime (`--runtime`).
         write_report: writes `report.html` of a work directory, given the tree's default settings and the feeder of the
             tested clips.
     """
 
     open_descriptors: Callable[[str], Vectors]
+    network: Callable[[Setup], nn.Module]
     write_report: Callable[[Path, Mapping[str, Any], Any], None]
 
     def vectors(self, config: Config) -> Vectors | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,7 @@ def run_test(setup: Setup) -> int:
     record = Record(setup, "test", part.words)
     outputs = Outputs(1, scores=config.save_score, lists_of=Path(config.weights).resolve(), picture=True,
                       predictions=True)
+    setup = replace(setup, model=setup.services.network(setup))
     evaluation = evaluate_part(setup, part, compute_for(setup), outputs)
     setup.work_dir.log(f"Tested {len(evaluation.labels)} clips in {evaluation.seconds:.1f} s "
                        f"({len(evaluation.labels) / evaluation.seconds:.0f} clips/s).")

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from skeleton_lab.command.options import input_path
+from skeleton_lab.train.flags import RUNTIMES, TORCH
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -18,3 +19,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
                         help="weights instead of the run's: of this lab or as published, such as runs-64-40064.pt")
     parser.add_argument("--tree", type=input_path, metavar="DIR", help="folder of the model's main.py (default: as "
                         "run.json says, or else the one in this checkout that has the config's model)")
+
+
+def add_runtime_option(parser: argparse.ArgumentParser) -> None:
+    """Add what computes the model, for `skeleton_lab.export.runtime.network_for`."""
+    parser.add_argument("--runtime", choices=RUNTIMES, default=TORCH, help="what computes the model on the CPU: "
+                        "PyTorch, or another runtime from an export beside the weights, checked against PyTorch on the "
+                        "first batch; auto: the fastest here (default: %(default)s)")

@@ -27,7 +27,7 @@ MAY_USE = {
     "export": {"train", "nn"},
     "foreign": {"train", "streams", "nn", "data"},
     "toys": {"train", "nn", "data"},
-    "entry": {"train", "report", "streams", "foreign", "data"},
+    "entry": {"train", "report", "streams", "export", "foreign", "data"},
 }
 MOST_ON_THE_GROUND = 16
 FOR_ALL = {"", "command"}  # the ground, and how commands speak, which the ground itself uses
