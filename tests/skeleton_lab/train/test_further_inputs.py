@@ -1,6 +1,6 @@
 """A feeder may give more than clips and labels: it reaches the model in training, tests, and several processes."""
 
-import pytest
+import numpy as np
 import torch
 
 from tests.ranks import run_ranks
@@ -27,8 +27,15 @@ def test_a_run_uses_it_and_goes_on_exactly(tmp_path):
         torch.testing.assert_close(two[key], one[key], rtol=1e-5, atol=1e-6, msg=key)
 
 
-@pytest.mark.parametrize("flags", [("--feeder", "further_feeder.Feeder", "--model", "toy_model_plain.Model")])
-def test_a_model_that_does_not_take_it_is_told_so_in_a_line(tmp_path, flags):
-    done = run_here(tmp_path, *flags)
+def test_a_batch_that_diverges_is_saved_with_it(tmp_path):
+    done = run_here(tmp_path, *FLAGS, "--model", "toy_model_further.Exploding")
+    assert done.returncode == 2 and "the training loss became nan" in done.stderr
+    with np.load(tmp_path / "diverged_batch.npz") as saved:
+        assert saved["data"].shape == (6, 3, 4, 2, 1) and saved["input_2"].shape == (6, 4)
+        assert (saved["input_2"] == saved["labels"][:, None]).all()
+
+
+def test_a_model_that_does_not_take_it_is_refused_in_a_line(tmp_path):
+    done = run_here(tmp_path, "--feeder", "further_feeder.Feeder", "--model", "toy_model_plain.Model")
     assert done.returncode == 2 and done.stderr.count("\n") == 1
     assert "the feeder gives 2 inputs, the clips and more, and Model does not take so many" in done.stderr

@@ -14,3 +14,10 @@ class Model(toy_model_plain.Model):
         beside = torch.zeros_like(x)
         beside[:, 0] = frame_index[:, :, None, None]
         return super().forward(x + beside)
+
+
+class Exploding(Model):
+    """Yields NaN."""
+
+    def forward(self, x: torch.Tensor, frame_index: torch.Tensor) -> torch.Tensor:
+        return super().forward(x, frame_index) * float("nan")
