@@ -56,8 +56,12 @@ def draw_kept_weights(shape: Sequence[int], rate: float, device: torch.device) -
         dim=2, dtype=torch.uint8)
 
 
-def kept_weights(bits: Tensor, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
-    """Return what `draw_kept_weights` drew as zeros and ones of `shape`; `bits` may be those of some clips."""
-    places = torch.arange(8, dtype=torch.uint8, device=bits.device)
-    ones = bits.unsqueeze(-1).bitwise_right_shift(places).bitwise_and_(1)  # (N, bytes, 8)
-    return ones.flatten(1)[:, :math.prod(shape[1:])].to(dtype).view(*shape)
+def kept_weights(bits: Tensor, shape: Sequence[int], dtype: torch.dtype, value: float = 1) -> Tensor:
+    """Return what `draw_kept_weights` drew as (N, ...) `shape`: 0 for a weight that is dropped, else `value`.
+
+    `bits` may be those of some clips.
+    """
+    numbers = torch.arange(256, device=bits.device)[:, None]
+    table = (numbers >> torch.arange(8, device=bits.device) & 1).to(dtype).mul_(value)  # (256, 8)
+    ones = table.index_select(0, bits.flatten().int()).view(len(bits), -1)
+    return ones[:, :math.prod(shape[1:])].reshape(*shape)

@@ -109,7 +109,7 @@ def test_resumed_tested_and_predicted(archive, run_script, tmp_path):
     fixed = "--schedule", "step", "--step", 1  # a cosine would depend on the number of epochs
     for words in ((*flags(archive, *fixed, "--num-epoch", 2), "--work-dir", whole),
                   (*flags(archive, *fixed, "--num-epoch", 1), "--work-dir", parts),
-                  (*flags(archive, *fixed, "--num-epoch", 2, "--resume"), "--work-dir", parts),
+                  (*flags(archive, *fixed, "--num-epoch", 2, "--resume", "--memory-friendly"), "--work-dir", parts),
                   (*flags(archive, "--phase", "test", "--save-score", "true", "--weights", whole / "best.pt"),
                    "--work-dir", tested)):
         done = run_main("SkateFormer", TREE, list(map(str, words[1:])))
