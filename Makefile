@@ -4,13 +4,14 @@
 
 PYTHON ?= python3
 VENV   ?= .venv
+POSE_PYTHON ?= $(PYTHON)
 RUN    := $(VENV)/bin/python
 READY  := $(VENV)/.ready
 # Three test processes with one compute thread each suit two cores: many tests wait for processes of their own.
 TEST   := OMP_NUM_THREADS=1 $(RUN) -m pytest tests -n 3 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test coverage images smoke-images lint clean
+.PHONY: help setup pose demo test coverage images smoke-images lint clean
 
 help:  ## Show these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -26,6 +27,15 @@ $(READY): requirements.txt requirements-dev.txt constraints.txt
 	$(PIP) torch -c constraints.txt
 	@echo "3/3 The other packages"
 	$(PIP) -r requirements.txt -r requirements-dev.txt -c constraints.txt
+	touch $@
+
+# mediapipe wants NumPy 1, so it has an environment of its own. It is there for Python 3.9 to 3.12, the lab's code for 3.10
+# on: make pose POSE_PYTHON=python3.12 where python3 is another one.
+pose: .venv-pose/.ready  ## Make the virtual environment .venv-pose, in which extract_poses.py finds people in videos
+
+.venv-pose/.ready: requirements-pose.txt
+	$(POSE_PYTHON) -m venv .venv-pose
+	.venv-pose/bin/pip install --disable-pip-version-check -r requirements-pose.txt
 	touch $@
 
 demo: $(READY)  ## Generate data, train CTR-GCN's joint and bone streams, test, ensemble
@@ -57,4 +67,4 @@ lint: $(READY)  ## Check style, and the engine's types
 	$(VENV)/bin/mypy
 
 clean:  ## Delete what `make demo` and `make setup` made
-	rm -rf demo demo-[0-9]* $(VENV)
+	rm -rf demo demo-[0-9]* $(VENV) .venv-pose

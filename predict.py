@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""Say what people do in recordings: .skeleton files, clips of archives, NW-UCLA's JSON, by a trained model.
+"""Say what people do in recordings, videos and before a camera, by a trained model.
 
     python3 predict.py --run work_dir/ctrgcn_ntu60_xsub_joint S001C001P001R001A023.skeleton --gif clip.gif
     python3 predict.py --run work_dir/ctrgcn_ntu60_xsub_joint NTU60_CS.npz --split test --index 0-49
     python3 predict.py --run work_dir/ctrgcn_ntu60_xsub_joint stream.skeleton --window-frames 90 --stride-frames 30
     python3 predict.py --config CTR-GCN/config/nturgbd-cross-subject/default.yaml --weights runs-64-40064.pt *.skeleton
+    python3 predict.py --run work_dir/gestures clip.mp4 --mp4 labelled.mp4
+    python3 predict.py --run work_dir/gestures --camera 0
 
 A recording goes through the same preparation and the same feeder as the run's test data. Not for measuring accuracy on
 a whole data set: `main.py --phase test` does that faster, and writes scores for the ensemble.
@@ -15,7 +17,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 ROOT = next(folder for folder in Path(__file__).resolve().parents if (folder / "skeleton_lab").is_dir())
@@ -23,13 +24,14 @@ sys.path.insert(0, str(ROOT))
 
 from skeleton_lab.command.options import Parser, picture_size, read_early
 from skeleton_lab.errors import UserError, note, run_command
+from skeleton_lab.predict import live_options
 from skeleton_lab.train.which import add_options, add_runtime_option
 
 
 def read_options() -> argparse.Namespace:
     parser = Parser(__doc__)
-    parser.add_input("paths", "recordings and archives, of any format that is read here; a folder: all of them in it",
-                     many=True)
+    parser.add_input("paths", "recordings and archives, of any format that is read here, and videos; a folder: all "
+                     "recordings in it", many=True, required=False)
     add_options(parser)
     parser.add_argument("--split", help="which part of an .npz: train or test (default: test, or the only one)")
     parser.add_argument("--index", type=indices, metavar="N,N-N",
@@ -60,10 +62,12 @@ def read_options() -> argparse.Namespace:
     made.add_argument("--from-archive", action=argparse.BooleanOptionalAction, help="MS-G3D's files were converted "
                       "from an archive, not made of raw recordings (default: as their label file tells)")
     made.add_argument("--frames", type=natural, metavar="T", help="the --frames of that conversion; 0: none")
+    live_options.add_options(parser)
     options = parser.parse_args()
-    if options.stride_frames and not options.window_frames:
+    live_options.check(parser, options)
+    if options.stride_frames and not options.window_frames and options.camera is None:
         parser.error("argument --stride-frames: needs --window-frames")
-    if options.window_frames:
+    if options.window_frames and options.camera is None:
         options.stride_frames = options.stride_frames or max(1, options.window_frames // 2)
     for kind in ("gif", "mp4"):
         path = getattr(options, kind)
@@ -112,12 +116,14 @@ from skeleton_lab.data.formats.joint_sets import joint_set
 from skeleton_lab.data.formats.registry import files_of
 from skeleton_lab.data.generate.synthetic_actions import CLASS_NAMES as SYNTHETIC
 from skeleton_lab.export.runtime import network_for
-from skeleton_lab.files import replacing
 from skeleton_lab.predict import results
+from skeleton_lab.predict.drawing import draw
 from skeleton_lab.predict.predictor import Prediction, Predictor, cut
-from skeleton_lab.predict.recordings import Take, open_takes
+from skeleton_lab.predict.recordings import Take, fitted_take, open_takes
 from skeleton_lab.predict.staging import StageOptions, stage_for
-from skeleton_lab.train.trained import open_chosen, pick_device
+from skeleton_lab.predict.videos import Extraction, Filmed, is_video, open_filmed
+from skeleton_lab.predict.watching import watch
+from skeleton_lab.train.trained import Trained, open_chosen, pick_device
 
 CLASS_NAMES = {**BY_DATA_SET, "synthetic": SYNTHETIC}
 
@@ -127,26 +133,20 @@ def main(options: argparse.Namespace) -> None:
     stage = stage_for(trained, StageOptions(options.twin, options.frames, options.from_archive))
     wanted = Wanted(options.split, options.index, options.skeleton and joint_set(options.skeleton), trained.skeleton,
                     long=bool(options.window_frames), fps=options.fps, image_size=options.image_size)
-    takes = [take for path in options.paths for file in files_of(path) for take in open_takes(file, wanted)]
-    pictures = [path for path in (options.gif, options.mp4) if path]
-    if pictures and len(takes) != 1:
-        raise UserError(f"--{pictures[0].suffix[1:]}: draws one recording, and {len(takes)} are given; give one, or "
-                        "choose with --index")
     device = pick_device(options.device)
     predictor = Predictor(trained, stage, device, options.batch_size,
                           network_for(trained, options.runtime, device, note))
-    if options.window_frames:
-        groups = [predictor.predict(cut(take, options.window_frames, options.stride_frames), empty_ok=True)
-                  for take in takes]
-    else:
-        groups = [[prediction] for prediction in predictor.predict(takes)]
+    if options.camera is not None:
+        watch(options, predictor, wording_of(options, trained, trained.num_classes), wanted)
+        return
+    takes, filmed = opened(options, wanted)
+    groups = predicted(predictor, takes, options)
     every = [prediction for group in groups for prediction in group]
     num_classes = next((len(found.logits) for found in every if found.logits is not None), trained.num_classes)
-    names = read_class_names(options.class_names, num_classes, CLASS_NAMES) if options.class_names \
-        else filled(trained.class_names, num_classes)
-    wording = results.Wording(names, min(options.top_k, num_classes), options.fps)
-    for path in pictures:
-        draw(path, takes[0], groups[0], wording)
+    wording = wording_of(options, trained, num_classes)
+    for path in pictures(options):
+        count = draw(path, takes[0], groups[0], wording, filmed[0])
+        print(f"{path}: {count} frames", file=sys.stderr)
     if options.json:
         print(json.dumps(results.as_json(every, wording), indent=1))
     elif options.window_frames:
@@ -156,16 +156,41 @@ def main(options: argparse.Namespace) -> None:
         print("\n".join(results.lines(every, wording)))
 
 
-def draw(path: Path, take: Take, predictions: list[Prediction], wording: results.Wording) -> None:
-    """Draw the whole recording; in windows the label changes as it goes on."""
-    from skeleton_lab.pictures.film import GIF_FRAMES, save_film
+def pictures(options: argparse.Namespace) -> list[Path]:
+    return [path for path in (options.gif, options.mp4) if path]
 
-    clip = take.picture()
-    clip = replace(clip, fps=wording.fps or clip.fps)
-    texts = results.captions(predictions, len(clip.frames), results.Wording(wording.names, 1, wording.fps))
-    with replacing(path) as temporary:
-        save_film(clip, GIF_FRAMES if path.suffix == ".gif" else None, temporary, texts)
-    print(f"{path}: {len(clip.frames)} frames", file=sys.stderr)
+
+def opened(options: argparse.Namespace, wanted: Wanted) -> tuple[list[Take], list[Filmed | None]]:
+    """Open what is to be predicted, and beside each recording the video that it comes from, if it does."""
+    extraction = Extraction(options.pose_python, options.estimator, options.model, options.people)
+    takes: list[Take] = []
+    filmed: list[Filmed | None] = []
+    for file in [file for path in options.paths for file in files_of(path)]:
+        if is_video(file):
+            film = open_filmed(file, wanted, extraction)
+            filmed.append(film)
+            takes.append(fitted_take(film.recording, wanted))
+        else:
+            takes += open_takes(file, wanted)
+            filmed += [None] * (len(takes) - len(filmed))
+    if pictures(options) and len(takes) != 1:
+        raise UserError(f"--{pictures(options)[0].suffix[1:]}: draws one recording, and {len(takes)} are given; give "
+                        "one, or choose with --index")
+    return takes, filmed
+
+
+def predicted(predictor: Predictor, takes: list[Take], options: argparse.Namespace) -> list[list[Prediction]]:
+    """Return the predictions of each recording: one, or one for each window."""
+    if options.window_frames:
+        return [predictor.predict(cut(take, options.window_frames, options.stride_frames), empty_ok=True)
+                for take in takes]
+    return [[prediction] for prediction in predictor.predict(takes)]
+
+
+def wording_of(options: argparse.Namespace, trained: Trained, num_classes: int) -> results.Wording:
+    names = read_class_names(options.class_names, num_classes, CLASS_NAMES) if options.class_names \
+        else filled(trained.class_names, num_classes)
+    return results.Wording(names, min(options.top_k, num_classes), options.fps)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ PAPER, INK, SOFT, FLOOR = (255, 255, 255), (28, 32, 38), (106, 112, 122), (222, 
 # Body after body: whole lines, dashes, dots, dashes and dots; in pixels.
 DASHES: tuple[tuple[float, ...], ...] = ((), (7, 5), (2, 4), (8, 4, 2, 4))
 _FINE = 2  # drawn so many times as large and shrunk, which makes edges smooth
-_MARGIN = 14
+MARGIN = 14
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Painter:
 
     def __init__(self, sketch: Sketch, style: Style, texts: Sequence[str], placing: Placing | None = None) -> None:
         self.sketch, self.style = sketch, style
-        self.placing = placing or fit(sketch, style.size, _MARGIN)
+        self.placing = placing or fit(sketch.box, style.size, MARGIN)
         self._lines = max((len(self._wrapped(text)) for text in set(texts)), default=0)
         self._paper = self._floored()
 
@@ -76,7 +76,7 @@ class Painter:
         return paper
 
     def _wrapped(self, text: str) -> list[str]:
-        return wrapped(text, self.style.size[0] - 2 * _MARGIN, self.style.text) if text else []
+        return wrapped(text, self.style.size[0] - 2 * MARGIN, self.style.text) if text else []
 
 
 def headed(picture: Image.Image, lines: Sequence[str], size: int, room: int = 0) -> Image.Image:

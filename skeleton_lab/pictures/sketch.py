@@ -105,9 +105,11 @@ def _round_step(size: float) -> float:
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= size * (1 - 1e-9))
 
 
-def fit(sketch: Sketch, size: tuple[int, int], margin: int) -> Placing:
-    """Return where a sketch stands in the middle of a picture of `size` (width, height), with a margin in pixels."""
-    low, high = sketch.box
+def fit(box: tuple[Points, Points], size: tuple[int, int], margin: int) -> Placing:
+    """Return where a box, its two corners, stands in the middle of a picture of `size` (width, height), with a margin
+    in pixels.
+    """
+    low, high = box
     room = np.maximum(np.array(size) - 2 * margin, 1)
     scale = float((room / np.maximum(high - low, 1e-6)).min())
     return Placing(scale, np.array(size) / 2 - (low + high) / 2 * scale)

@@ -76,11 +76,12 @@ class Predictor:
         with tqdm(total=len(takes), unit="clip", disable=None, leave=False) as progress:
             for start in range(0, len(takes), TAKES_AT_ONCE):
                 some = takes[start:start + TAKES_AT_ONCE]
-                predictions += self._predict_some(some, empty_ok)
+                predictions += self.at_once(some, empty_ok)
                 progress.update(len(some))
         return predictions
 
-    def _predict_some(self, takes: Sequence[Take], empty_ok: bool) -> list[Prediction]:
+    def at_once(self, takes: Sequence[Take], empty_ok: bool = False) -> list[Prediction]:
+        """Predict a few, without a progress bar; else as `predict`."""
         clips: list[np.ndarray] = []
         places: list[int] = []
         for place, take in enumerate(takes):

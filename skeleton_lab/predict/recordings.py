@@ -309,7 +309,16 @@ def open_takes(path: Path, wanted: Wanted) -> list[Take]:
     Raises:
         UserError: there is no such file or clip, or it is damaged or of no known kind.
     """
+    wanted = as_trained(wanted)
+    return [fitted_take(recording, wanted) for recording in open_recordings(path, wanted)]
+
+
+def as_trained(wanted: Wanted) -> Wanted:
+    """Return what to open where the file has a choice: joints in space, with hands, for a model of NTU's joints."""
     in_space = wanted.usual is not None and same_joints(wanted.usual, NTU_25)
-    wanted = replace(wanted, hands=in_space, in_space=in_space)
-    return [take_of(fit_joints(recording.with_skeleton(wanted.skeleton, wanted.usual), wanted.usual))
-            for recording in open_recordings(path, wanted)]
+    return replace(wanted, hands=in_space, in_space=in_space)
+
+
+def fitted_take(recording: Recording, wanted: Wanted) -> Take:
+    """Return a recording as what can be predicted, with the joints that are wanted, or those that the model takes."""
+    return take_of(fit_joints(recording.with_skeleton(wanted.skeleton, wanted.usual), wanted.usual))

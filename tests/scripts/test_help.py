@@ -20,6 +20,7 @@ MISSING = {
     "convert_ctr_npz_to_msg3d.py": ("--input", "{missing}"),
     "convert_ntu60_kaggle_to_ctrgcn.py": ("--input", "{missing}"),
     "export.py": ("--format", "onnx", "--output", "out", "--run", "{missing}"),
+    "extract_poses.py": ("--output", "out.npz", "--video", "{missing}"),
     "predict.py": ("{missing}",),
     "report.py": ("{missing}",),
     "skeleton_dataset_ctrgcn.py": ("--npz-path", "{missing}"),

@@ -28,6 +28,7 @@ from skeleton_lab.data.formats import (
     bvh,
     c3d,
     coco_results,
+    extracted,
     kinetics,
     mediapipe,
     mediapipe_csv,
@@ -53,6 +54,7 @@ from skeleton_lab.errors import UserError
 FORMATS: tuple[Format, ...] = (
     skeleton_file.FORMAT,
     pose_clips.FORMAT,
+    extracted.FORMAT,
     archived_clips.FORMAT,
     npy_clips.FORMAT,
     nw_ucla.FORMAT,

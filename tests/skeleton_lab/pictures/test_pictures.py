@@ -34,7 +34,8 @@ def reddish(picture: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
 def test_people_stand_on_the_floor_and_all_of_it_is_in_the_picture(pair):
     sketch = sketch_clip(pair)
     low, high = sketch.box
-    places = fit(sketch, (300, 200), 10)(np.concatenate([sketch.floor.reshape(-1, 2), sketch.joints[sketch.shown]]))
+    everything = np.concatenate([sketch.floor.reshape(-1, 2), sketch.joints[sketch.shown]])
+    places = fit((low, high), (300, 200), 10)(everything)
     inside = (places >= 10 - 1e-6).all(axis=1) & (places <= np.array([290, 190]) + 1e-6).all(axis=1)
     assert inside[:sketch.floor.size // 2].all() and inside.mean() > 0.97
     feet = sketch.joints[0, 0, [15, 19], 1].mean()
