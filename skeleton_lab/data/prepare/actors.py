@@ -18,9 +18,9 @@ from skeleton_lab.data.formats.skeleton_file import NUM_JOINTS
 
 ACTOR_VALUES = 3 * NUM_JOINTS
 
-_MAX_NOISE_FRAMES = 11  # a body seen in no more frames than this is noise
+MAX_NOISE_FRAMES = 11  # a body seen in no more frames than this is noise
 _MAX_SPREAD = 0.8  # a body wider than this share of its height is not standing as people do
-_NOISY_RATE = 0.69754  # a body too wide in this share of its frames, or more, is noise
+NOISY_RATE = 0.69754  # a body too wide in this share of its frames, or more, is noise
 _SPINE_MIDDLE = slice(3, 6)  # the columns of the joint that becomes the origin
 
 
@@ -113,28 +113,28 @@ def translate(rows: np.ndarray) -> np.ndarray | None:
 
 def _without_noise(bodies: tuple[Body, ...]) -> list[tuple[Body, float]]:
     """Return the bodies that look like people, each with how much it moves."""
-    kept = [body for body in bodies if len(body.joints) > _MAX_NOISE_FRAMES]
+    kept = [body for body in bodies if len(body.joints) > MAX_NOISE_FRAMES]
     kept = kept or [max(bodies, key=lambda body: len(body.joints))]
-    motions = {body.body_id: _motion(body.joints) for body in kept}
+    motions = {body.body_id: motion(body.joints) for body in kept}
     for body in tuple(kept):
         if len(kept) == 1:
             break
-        upright = _upright_frames(body.joints)
+        upright = upright_frames(body.joints)
         if upright.all():
             continue
-        if (~upright).mean() >= _NOISY_RATE:
+        if (~upright).mean() >= NOISY_RATE:
             kept.remove(body)
         else:
-            motions[body.body_id] = min(motions[body.body_id], _motion(body.joints[upright]))
+            motions[body.body_id] = min(motions[body.body_id], motion(body.joints[upright]))
     return [(body, motions[body.body_id]) for body in kept]
 
 
-def _motion(joints: np.ndarray) -> float:
+def motion(joints: np.ndarray) -> float:
     """Return the variance of all joints over all frames (f, 25, 3), summed over x, y and z, in square metres."""
     return float(joints.reshape(-1, 3).var(axis=0).sum())
 
 
-def _upright_frames(joints: np.ndarray) -> np.ndarray:
+def upright_frames(joints: np.ndarray) -> np.ndarray:
     """Return (f,) bool: in which frames a body (f, 25, 3) is not too wide for its height."""
     width, height = (np.ptp(joints[..., axis], axis=1).astype(np.float64) for axis in (0, 1))
     return width <= _MAX_SPREAD * height
