@@ -24,12 +24,12 @@ from skeleton_lab.data.formats.optional import require
 from skeleton_lab.data.formats.recording import Recording
 from skeleton_lab.errors import UserError
 
-_BLOCK = 512
+_HEADER_BYTES = 12
 _SCRIPT = Path(__file__).with_name("c3d_points.py")
 
 
 def _looks_like(look: Look) -> bool:
-    return len(look.head) >= _BLOCK and look.head[1] == 0x50 and 2 <= look.head[0] <= 64
+    return len(look.head) > _HEADER_BYTES and look.head[1] == 0x50 and 2 <= look.head[0] <= 8
 
 
 def _read(look: Look, wanted: Wanted) -> list[Recording]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from skeleton_lab.data.formats.face import Look
 
-_OTHERS = "which is not read here yet; bring its joints into an archive of clips (docs/own_skeletons.md)"
+_OTHERS = "which is not read here; bring its joints into an archive of clips (docs/own_skeletons.md)"
 _MAGIC = {
     b"%PDF": "a PDF", b"\x89PNG": "a picture (PNG)", b"\xff\xd8\xff": "a picture (JPEG)", b"GIF8": "a picture (GIF)",
     b"RIFF": "a video or sound (RIFF)", b"\x1aE\xdf\xa3": "a video (Matroska)", b"\x89HDF": "an HDF5 file; "
@@ -15,12 +15,11 @@ _MAGIC = {
     b"\x1f\x8b": "a file packed by gzip; unpack it first", b"\xfd7zXZ": "a file packed by xz; unpack it first",
     b"7z\xbc\xaf": "a 7-Zip archive; unpack it first", b"\x80\x02": "a pickle", b"\x80\x03": "a pickle",
     b"\x80\x04": "a pickle", b"\x80\x05": "a pickle", b"MATLAB": "a MATLAB file",
-    b"HIERARCHY": f"motion capture (BVH), {_OTHERS}", b"PathFileType": f"motion capture (TRC), {_OTHERS}",
 }
 
 
 def describe(look: Look) -> str:
-    """Return what a file looks like: "OpenPose's output (JSON with 'people'), ..."."""
+    """Return what a file looks like: "a pose estimator's output (JSON with 'people'), ..."."""
     if look.is_folder:
         return _folder(look)
     if not look.head:
@@ -34,8 +33,6 @@ def describe(look: Look) -> str:
         return _arrays(look)
     if look.json is not None:
         return next(_json(look.json))
-    if len(look.head) > 1 and look.head[1] == 0x50 and look.head[0] in (2, 3, 4):
-        return f"motion capture (C3D), {_OTHERS}"
     return _text(look)
 
 
@@ -50,8 +47,6 @@ def _arrays(look: Look) -> str:
     if set(look.arrays) == {""}:
         header = look.arrays[""]
         return f"an array of {header.dtype} of shape {header.shape}, not clips (N, C, T, V, M)"
-    if {"poses", "trans"} <= set(look.arrays):
-        return f"a body model's motion (AMASS), {_OTHERS}"
     named = ", ".join(f"{key} {header.shape}" for key, header in list(look.arrays.items())[:6])
     return f"an archive of other arrays ({named}); clips are x_train and x_test, or x"
 
@@ -60,28 +55,15 @@ def _json(content: Any) -> Iterator[str]:
     """Yield what a JSON file may be, the surest first."""
     first = content[0] if isinstance(content, list) and content else None
     keys = set(content) if isinstance(content, dict) else set(first) if isinstance(first, dict) else set()
-    if "people" in keys:
-        yield f"OpenPose's output (JSON with 'people'), {_OTHERS}"
-    if mmpose := keys & {"instance_info", "instances", "keypoint_scores"}:
-        yield f"MMPose's predictions (JSON with '{min(mmpose)}'), {_OTHERS}"
-    if {"joint_names", "frames"} <= keys:
-        yield f"Azure Kinect's bodies (JSON with 'joint_names' and 'frames'), {_OTHERS}"
-    if isinstance(content, dict) and {"images", "annotations"} <= keys:
-        yield f"COCO's annotations (JSON with 'images' and 'annotations'), {_OTHERS}"
-    if "keypoints" in keys and "image_id" in keys:
-        sure = "AlphaPose's output" if keys & {"idx", "box"} or isinstance(first and first.get("image_id"), str) \
-            else "a COCO list of keypoints"
-        yield f"{sure} (JSON list with 'keypoints' and 'image_id'), {_OTHERS}"
-    if keys & _LANDMARKS:
-        yield f"MediaPipe's landmarks (JSON with '{min(keys & _LANDMARKS)}'), {_OTHERS}"
-    if "keypoints" in keys:
-        yield f"a pose estimator's output (JSON with 'keypoints'), {_OTHERS}"
+    if pose := keys & _POSES:
+        yield f"a pose estimator's output (JSON with '{min(pose)}') of a form that is not known here, {_OTHERS}"
     kind = "a JSON list" if isinstance(content, list) else "a JSON object"
     named = ", ".join(f"'{key}'" for key in list(map(str, keys))[:6]) if keys else "nothing known"
     yield f"{kind} with {named[:200]}, {_OTHERS}"
 
 
-_LANDMARKS = {"landmarks", "pose_landmarks", "world_landmarks", "pose_world_landmarks", "visibility"}
+_POSES = {"people", "instances", "instance_info", "keypoints", "keypoint_scores", "landmarks", "pose_landmarks",
+          "world_landmarks", "pose_world_landmarks", "visibility", "joint_positions"}
 
 
 def _text(look: Look) -> str:

@@ -30,6 +30,7 @@ from skeleton_lab.data.formats.estimates import (
     whole_number,
 )
 from skeleton_lab.data.formats.face import Format, Look, Wanted
+from skeleton_lab.data.formats.people import assign_people
 from skeleton_lab.data.formats.recording import Recording, Unit
 from skeleton_lab.errors import UserError
 from skeleton_lab.own_skeletons import MEDIAPIPE_33
@@ -102,7 +103,31 @@ def _read(look: Look, wanted: Wanted) -> list[Recording]:
     rate = top.get("fps")
     if wanted.fps is None and isinstance(rate, int | float) and not isinstance(rate, bool) and 0 < rate < 1e6:
         wanted = replace(wanted, fps=float(rate))
-    return [landmarks_recording(str(path), rows, wanted, world, by_time)]
+    ids = _told_by_picture(listed, rows) if world else []
+    if ids:  # in space everybody stands at the origin: who is who, the picture tells
+        rows = [(number, people[place:place + 1]) for number, people in rows
+                for place in range(max(1, len(people)))]
+    return [landmarks_recording(str(path), rows, wanted, world, by_time, ids)]
+
+
+def _told_by_picture(listed: list[Any], rows: Sequence[tuple[int | float, np.ndarray]]) -> list[str | None]:
+    """Return who each person of rows in space is, by landmarks in the picture beside them; [] where these do not tell.
+
+    A row without people counts as one.
+    """
+    order = sorted(range(len(rows)), key=lambda place: rows[place][0])
+    try:
+        pictures = [_frame(listed[place], False) for place in order]
+    except (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError):
+        return []
+    counts = [len(rows[place][1]) for place in order]
+    if max(counts, default=0) < 2 or [len(picture) for picture in pictures] != counts or \
+            not all(np.isfinite(picture).all() for picture in pictures):
+        return []
+    tracks = assign_people([picture[..., [0, 1, 3]] for picture in pictures], range(len(order)))
+    by_row: dict[int, list[str | None]] = {place: [str(track + 1) for track in tracks[rank]] or [None]
+                                           for rank, place in enumerate(order)}
+    return [word for place in range(len(rows)) for word in by_row[place]]
 
 
 def _in_space(top: dict, listed: list[Any], wanted: Wanted) -> bool | None:

@@ -28,7 +28,6 @@ from skeleton_lab.data.formats.face import Format, Look, Wanted
 from skeleton_lab.data.formats.joint_names import skeleton_of_names
 from skeleton_lab.data.formats.recording import Recording, Unit
 from skeleton_lab.errors import UserError
-from skeleton_lab.skeletons import Skeleton
 
 
 def _looks_like(look: Look) -> bool:
@@ -41,7 +40,7 @@ def _looks_like(look: Look) -> bool:
 
 def _read(look: Look, wanted: Wanted) -> list[Recording]:
     path, content = look.path, look.json
-    own = _named(content.get("meta_info")) if isinstance(content, dict) else None
+    own = skeleton_of_names(_names(content.get("meta_info"))) if isinstance(content, dict) else None
     listed = content["instance_info"] if isinstance(content, dict) else content
     if listed and isinstance(listed[0], dict) and "keypoints" in listed[0]:  # a picture
         listed = [{"frame_id": 0, "instances": listed}]
@@ -53,20 +52,23 @@ def _read(look: Look, wanted: Wanted) -> list[Recording]:
             reason = f"has no {error}" if isinstance(error, KeyError) else f"{error!s:.120}"
             raise UserError(f"{path}: frame {place} of its list: {reason}; {REMEDY}") from error
     joints, values = kind_of(str(path), frames)
+    if own is None and wanted.skeleton is None and isinstance(content, dict) and _names(content.get("meta_info")):
+        raise UserError(f"{path}: names its {joints} joints otherwise than any set that is known here; say with "
+                        "--joints which one they are")
     flat = values == 3
     skeleton = set_of(path, wanted, joints, own, flat)
     return [recording_of(str(path), frames, Facts(skeleton, Unit.PIXELS if flat else None, wanted.fps,
                                                   wanted.image_size, y_down=flat))]
 
 
-def _named(meta: Any) -> Skeleton | None:
-    """Return the joints that a file names."""
+def _names(meta: Any) -> list[str]:
+    """Return what a file calls its joints, in their order; [] where it does not."""
     names = meta.get("keypoint_id2name") if isinstance(meta, dict) else None
     if not isinstance(names, dict):
-        return None
+        return []
     listed = [names.get(str(number), names.get(number)) for number in range(len(names))]
     texts = [name for name in listed if isinstance(name, str)]
-    return skeleton_of_names(texts) if len(texts) == len(listed) else None
+    return texts if len(texts) == len(listed) else []
 
 
 def _people(instances: Any) -> np.ndarray:

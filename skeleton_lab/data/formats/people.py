@@ -10,8 +10,8 @@ which people are followed too. Needs NumPy and SciPy, and nothing of PyTorch. Li
 Two poses are alike by object keypoint similarity (COCO): the mean over the joints seen in both of exp(-d^2 / (2 s^2
 k^2)), d their distance, s the person's size. k is one for all joints here, wide enough for the steps that people take
 between frames, and wider over a gap. A person is expected where a steady walk leads. Linear assignment then finds the
-best pairs of a frame all at once. What has a similarity of less than `Following.least` is somebody new; who was not
-seen for `Following.longest_gap` frames is not waited for.
+best pairs of a frame all at once, and once more with twice the width of those who are left. What has a similarity of
+less than `Following.least` is somebody new; who was not seen for `Following.longest_gap` frames is not waited for.
 """
 
 from __future__ import annotations
@@ -82,19 +82,27 @@ class Follower:
         """
         ids = np.full(len(people), -1, np.int64)
         self._tracks = [track for track in self._tracks if frame - track.seen <= self.rules.longest_gap]
-        if len(people) and self._tracks:
-            similar = np.stack([_similarity(track.expected(frame, self.rules), track.pose, people,
-                                            self._width(frame - track.seen)) for track in self._tracks])
-            for number, place in zip(*linear_sum_assignment(similar, maximize=True), strict=True):
-                if similar[number, place] >= self.rules.least:
-                    ids[place] = self._tracks[number].number
-                    self._tracks[number].see(people[place], frame)
+        for wider in (1, 2):  # who is left then may have made a leap
+            self._pair(people, frame, ids, wider)
         for place in np.flatnonzero(ids < 0):
             ids[place] = self.num_people
             self._tracks.append(_Track(self.num_people, np.array(people[place], np.float64), frame,
                                        np.zeros(people.shape[2] - 1)))
             self.num_people += 1
         return ids
+
+    def _pair(self, people: np.ndarray, frame: int, ids: np.ndarray, wider: int) -> None:
+        """Find, of people without an id, those who are known and not seen yet in this frame; fill in `ids`."""
+        places = np.flatnonzero(ids < 0)
+        waiting = [track for track in self._tracks if track.seen < frame]
+        if not len(places) or not waiting:
+            return
+        similar = np.stack([_similarity(track.expected(frame, self.rules), track.pose, people[places],
+                                        wider * self._width(frame - track.seen)) for track in waiting])
+        for number, place in zip(*linear_sum_assignment(similar, maximize=True), strict=True):
+            if similar[number, place] >= self.rules.least:
+                ids[places[place]] = waiting[number].number
+                waiting[number].see(people[places[place]], frame)
 
     def _width(self, passed: int) -> float:
         return min(self.rules.width + self.rules.widening * (passed - 1), self.rules.widest)

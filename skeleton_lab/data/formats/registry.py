@@ -113,7 +113,8 @@ def files_of(path: Path) -> list[Path]:
     """
     if not path.is_dir() or format_of(Look(path)) is not None:
         return [path]
-    inside = sorted(child for child in path.iterdir() if child.suffix in SUFFIXES and child.is_file())
+    inside = sorted(child for child in path.iterdir() if (child.suffix in SUFFIXES and child.is_file())
+                    or (child.is_dir() and format_of(Look(child)) is not None))
     if not inside:
         raise UserError(f"{path}: holds no recording; known are {KINDS}")
     return inside

@@ -57,6 +57,7 @@ def test_who_was_away_for_long_or_is_elsewhere_is_somebody_new() -> None:
     assert follower.update(person, 3).tolist() == [0]
     assert follower.update(np.add(person, (900, 0, 0)), 4).tolist() == [1]
     assert follower.update(person, 400).tolist() == [2]
+    assert follower.update(np.add(person, (90, 0, 0)), 401).tolist() == [2]  # a leap
 
 
 def test_joints_that_were_not_seen_do_not_count() -> None:

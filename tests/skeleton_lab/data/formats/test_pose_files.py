@@ -79,6 +79,12 @@ def test_a_format_names_its_joints_or_they_are_asked_for(tmp_path: Path) -> None
     np.savez(tmp_path / "17.npz", keypoints=np.ones((3, 1, 17, 3)), scores=np.ones((3, 1, 17)))
     with pytest.raises(UserError, match="which set its 17 joints are; say it with --joints coco17 or --joints human36"):
         only(tmp_path / "17.npz")
+    named = json.loads(pose_files.mmpose(tmp_path / "named.json", people(17), True).read_text())
+    names = named["meta_info"]["keypoint_id2name"]
+    names["0"], names["1"] = names["1"], names["0"]
+    (tmp_path / "named.json").write_text(json.dumps(named))
+    with pytest.raises(UserError, match="names its 17 joints otherwise than any set that is known here"):
+        only(tmp_path / "named.json")
 
 
 def test_openpose_reads_each_list_by_itself(tmp_path: Path) -> None:
@@ -88,6 +94,8 @@ def test_openpose_reads_each_list_by_itself(tmp_path: Path) -> None:
     (tmp_path / "a_000000000003_keypoints.json").write_text(json.dumps({"people": [person]}))
     (tmp_path / "b_000000000000_keypoints.json").write_text(json.dumps({"people": [person]}))
     assert files_of(tmp_path) == [tmp_path]
+    pose_files.openpose(tmp_path / "many" / "first", people(25))
+    assert files_of(tmp_path / "many") == [tmp_path / "many" / "first"]
     recordings = open_recordings(tmp_path)
     assert [recording.name.split(":")[1] for recording in recordings] == ["0 a", "1 b"]
     np.testing.assert_array_equal(recordings[1].frames[0, 0], body[:, :2])
@@ -134,6 +142,18 @@ def test_mediapipe_in_the_picture_and_in_space(tmp_path: Path) -> None:
     (tmp_path / "both.json").write_text(json.dumps(both))
     assert only(tmp_path / "both.json").unit is Unit.SHARES
     np.testing.assert_allclose(only(tmp_path / "both.json", in_space=True).frames[0, 0], truth[0, :, :3])
+    crowd = people(33, 3, scale=0.3)
+    centred = crowd.truth.copy()
+    centred[..., :3] -= centred[..., [23, 24], :3].mean(axis=2, keepdims=True)
+    centred[..., :2] = centred[:, ::-1, :, :2]  # postures swap places: in space nothing but the picture tells
+    centred[..., 3:] = crowd.truth[..., 3:]
+    pairs = [{"frame": number, "pose_landmarks": poses.tolist(),
+              "pose_world_landmarks": centred[number, list(who)].tolist()} for number, poses, who in crowd.frames]
+    (tmp_path / "crowd.json").write_text(json.dumps(pairs))
+    found = only(tmp_path / "crowd.json", in_space=True)
+    shown = np.where(centred[..., 3:] > 0, centred, 0)[..., :3]
+    first = crowd.frames[0][2][0]
+    np.testing.assert_allclose(found.frames if first == 0 else found.frames[:, ::-1], shown, atol=1e-12)
     plain = [[{"x": 0.5, "y": 0.5, "z": 0.0} for _ in range(21)], None, []]
     (tmp_path / "hand.json").write_text(json.dumps(plain))
     hand = only(tmp_path / "hand.json")

@@ -171,10 +171,10 @@ def test_a_name_tells_no_format(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("content", "what"), [
-    ({"people": 3}, "OpenPose's output (JSON with 'people')"),
-    ({"instances": []}, "MMPose's predictions (JSON with 'instances')"), ([{"keypoints": 3}], "a pose estimator's"),
+    ({"people": 3}, "a pose estimator's output (JSON with 'people')"),
+    ([{"keypoints": 3}], "a pose estimator's output (JSON with 'keypoints')"),
     ({"skeleton": 3}, "a JSON object with 'skeleton'"), ([1, 2], "a JSON list with nothing known"),
-    ("0.1,0.2,0.3\n", "a table of 3 columns (CSV)"), ("HIERARCHY\nROOT Hips\n", "motion capture (BVH)"),
+    ("0.1,0.2,0.3\n", "a table of 3 columns (CSV)"),
     ("1 2 3\n", "a text with 3 numbers in its first line"), ("hello\n", "a text that begins with 'hello'"),
     (b"\x80\x04K\x01.", "a pickle"), (b"\x00\x00\x00\x18ftypmp42", "a video (MP4)"), (b"\x00\x01", "a binary file"),
     ("", "an empty file")])
@@ -189,14 +189,10 @@ def test_what_no_format_knows_is_said_to_be_what_it_looks_like(tmp_path: Path, c
     assert "download" not in line and all(entry.name in line for entry in FORMATS)
 
 
-@pytest.mark.parametrize(("arrays", "what"), [
-    ({"poses": np.ones((5, 156)), "trans": np.ones((5, 3))}, "a body model's motion (AMASS)"),
-    ({"a": np.ones(3)}, "an archive of other arrays (a (3,))")])
-def test_other_archives(tmp_path: Path, arrays: dict[str, np.ndarray], what: str) -> None:
-    np.savez(tmp_path / "x.npz", **arrays)
-    with pytest.raises(UserError) as caught:
+def test_other_archives(tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", a=np.ones(3))
+    with pytest.raises(UserError, match=r"an archive of other arrays \(a \(3,\)\)"):
         open_recordings(tmp_path / "x.npz")
-    assert what in str(caught.value)
 
 
 @pytest.mark.parametrize(("name", "index", "what"), [
