@@ -16,7 +16,7 @@ from skeleton_lab.data.formats import layouts
 from skeleton_lab.data.formats.face import Wanted
 from skeleton_lab.data.formats.fitting import archive_clip, fit_joints
 from skeleton_lab.data.formats.msg3d_clips import MAX_FRAMES, clip_of_recording
-from skeleton_lab.data.formats.occupied import between_bodies
+from skeleton_lab.data.formats.occupied import between_bodies, first_and_stop, occupied
 from skeleton_lab.data.formats.pose_clips import PoseClip
 from skeleton_lab.data.formats.recording import Made, Recording, is_ntu
 from skeleton_lab.data.formats.registry import open_recordings
@@ -28,7 +28,7 @@ from skeleton_lab.data.prepare.prenormalize import pre_normalize
 from skeleton_lab.errors import NothingToSee, UserError
 from skeleton_lab.skeleton_clip import SkeletonClip
 from skeleton_lab.skeleton_names import same_joints
-from skeleton_lab.skeletons import NTU_25, Skeleton
+from skeleton_lab.skeletons import NTU_25, OPENPOSE_18, Skeleton
 
 NTU_VALUES = layouts.FRAME_VALUES
 
@@ -285,9 +285,32 @@ class Estimated(Take):
         return clip
 
     def file_clip(self, rules: ClipFile) -> np.ndarray:
+        if same_joints(self.skeleton, OPENPOSE_18):
+            return self._as_kinetics().file_clip(rules)
         if not same_joints(self.skeleton, NTU_25):
             raise self._cannot("become a clip of MS-G3D's files (.npy)")
         return _from_ntu_archive(self.archive_clip(twin=False), rules)
+
+    def pose_clip(self) -> PoseClip:
+        recording = self.recording
+        first, stop = first_and_stop(occupied(recording.frames)[None])
+        recording = recording.between(int(first[0]), int(stop[0]))
+        if recording.frames.shape[3] == 3:  # as annotations in space are
+            recording = replace(recording, confidence=None)
+        return Take(recording).pose_clip()
+
+    def _as_kinetics(self) -> Poses:
+        """Return it as Kinetics-Skeleton has poses: shares of the picture from its middle, y up, two people."""
+        recording = self.recording
+        size, sure = recording.image_size, recording.confidence
+        assert sure is not None
+        if size is None:
+            raise UserError(f"{self.name}: the size of its picture is not known, of which this model takes shares; say "
+                            "it with --image-size WIDTHxHEIGHT")
+        places = np.where(sure[..., None] > 0, (recording.frames / np.array(size) - 0.5) * (1, -1), 0)
+        held, scores = np.zeros((len(places), 2, *places.shape[2:]), np.float32), np.zeros((len(sure), 2, sure.shape[2]))
+        held[:, :places.shape[1]], scores[:, :sure.shape[1]] = places, sure
+        return Poses(replace(recording, held=held, confidence=scores.astype(np.float32)), self.start)
 
 
 def take_of(recording: Recording) -> Take:
