@@ -9,6 +9,14 @@ import torch
 from torch.nn import functional as F
 
 from skeleton_lab.errors import UserError
+from tests.tree_cases import (
+    assert_exports,
+    assert_half_is_close,
+    assert_same_evaluation,
+    assert_same_step,
+    random_clips,
+    scrambled,
+)
 
 NUM_CLASS = 5
 NTU = {"num_class": NUM_CLASS, "graph": "graph.ntu_rgb_d.Graph"}
@@ -22,26 +30,8 @@ def few_blocks(tree, monkeypatch):
 
 def scrambled_pair(tree, **options):
     """The model and its reference, float64, with the same random weights and running moments."""
-    arguments = {**NTU, **options}
-    model = tree.load("model.blockgcn.Model")(**arguments).double()
-    plain = model.reference(**arguments).double()
-    generator = torch.Generator().manual_seed(1)
-    for parameter in model.parameters():
-        noise = torch.randn(parameter.shape, dtype=torch.float64, generator=generator)
-        parameter.data.add_(0.1 * noise)
-    for name, buffer in model.named_buffers():
-        if name.endswith("running_var"):
-            buffer.uniform_(0.5, 1.5, generator=generator)
-        elif name.endswith("running_mean"):
-            buffer.normal_(generator=generator)
-    assert plain.state_dict().keys() == model.state_dict().keys()
-    plain.load_state_dict(model.state_dict())
-    return model, plain
-
-
-def clips(num_clips: int = 3, frames: int = 9, joints: int = 25, bodies: int = 2) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(2)
-    return torch.randn(num_clips, 3, frames, joints, bodies, dtype=torch.float64, generator=generator)
+    model = tree.load("model.blockgcn.Model")(**{**NTU, **options})
+    return scrambled(model, model.reference(**{**NTU, **options}))
 
 
 def gradients(model: torch.nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
@@ -61,26 +51,11 @@ def test_a_training_step_is_the_equations(tree, few_blocks, memory_friendly, opt
     monkeypatch.setattr(model.aggregation, "CACHE_BYTES", 1 << 18)  # several bodies at a time, and a rest
     ours, plain = scrambled_pair(tree, **options)
     ours.set_memory_friendly(memory_friendly)
-    logits, ours_gradients = gradients(ours, clips())
-    expected, plain_gradients = gradients(plain, clips())
-    torch.testing.assert_close(logits, expected, rtol=1e-8, atol=1e-8)
-    for name, mine, theirs in zip(["clips", *dict(ours.named_parameters())], ours_gradients, plain_gradients,
-                                  strict=True):
-        torch.testing.assert_close(mine, theirs, rtol=1e-8, atol=1e-8, msg=lambda text, name=name: f"{name}: {text}")
-    assert sum(gradient.abs().max() > 1e-3 for gradient in ours_gradients) > len(ours_gradients) / 2
-    for key, value in plain.state_dict().items():
-        torch.testing.assert_close(ours.state_dict()[key], value, rtol=1e-8, atol=1e-8, msg=key)
+    assert_same_step(ours, plain, random_clips(3), gradients)
 
 
 def test_evaluation_is_the_equations(tree, few_blocks):
-    ours, plain = (model.eval() for model in scrambled_pair(tree))
-    with torch.no_grad():
-        torch.testing.assert_close(ours(clips(), clips()**2), plain(clips(), clips()**2), rtol=1e-8, atol=1e-8)
-    logits, ours_gradients = gradients(ours, clips())  # weights can be trained with the norms frozen
-    _, plain_gradients = gradients(plain, clips())
-    assert logits.requires_grad
-    for mine, theirs in zip(ours_gradients, plain_gradients, strict=True):
-        torch.testing.assert_close(mine, theirs, rtol=1e-8, atol=1e-8)
+    assert_same_evaluation(*scrambled_pair(tree), random_clips(3), gradients)
 
 
 @pytest.mark.parametrize("with_bias", [False, True])
@@ -101,37 +76,18 @@ def test_aggregation_gradients(tree, with_bias):
 
 def test_half_precision_is_close(tree, few_blocks):
     torch.manual_seed(4)
-    model = tree.load("model.blockgcn.Model")(**NTU)
-    x = clips(4, 4).float()
-    exact = model(x)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        half = model(x)
-    assert (half.float() - exact).abs().max() < 0.1 * exact.abs().max()
-    F.cross_entropy(half.float(), torch.arange(4)).backward()
-    assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
+    assert_half_is_close(tree.load("model.blockgcn.Model")(**NTU), random_clips(4, 4).float())
 
 
 def test_the_head_is_the_classifier_of_the_features(tree):
     model = tree.load("model.blockgcn.Model")(**NTU, drop_out=0.5).double().eval()
-    features = model.features(clips(3))
+    features = model.features(random_clips(3))
     assert features.shape == (3, 256)
-    assert torch.equal(model.fc(features), model(clips(3)))
+    assert torch.equal(model.fc(features), model(random_clips(3)))
 
 
 def test_exports_with_batch_and_length_open(tree, few_blocks):
-    from skeleton_lab.export.formats import Example, trace
-    from skeleton_lab.export.reference import inference_form
-
-    model = scrambled_pair(tree)[0].float().eval()
-    open_frames = hasattr(torch.export.Dim, "DYNAMIC")  # older PyTorch asks for proofs that strides do not permit
-    example = Example(channels=3, frames=12, joints=25, bodies=2, open_frames=open_frames, further=model.further_inputs)
-    program = trace(inference_form(model, NTU), example).module()
-    for num_clips, frames in ((1, 12), (3, 17 if open_frames else 12)):
-        x = clips(num_clips, frames).float()
-        with torch.no_grad():
-            expected = model(x, x.square())
-            torch.testing.assert_close(program(x, x.square()), expected, rtol=0,
-                                       atol=1e-4 * max(1, expected.abs().max().item()))
+    assert_exports(scrambled_pair(tree)[0].float().eval(), NTU)
 
 
 @pytest.mark.parametrize(("arguments", "shape", "count"), [
@@ -159,8 +115,8 @@ def test_the_option_alpha_adds_a_tensor_that_is_never_trained(tree):
 
 def test_clips_stand_for_positions_that_are_not_given(tree):
     model = tree.load("model.blockgcn.Model")(**NTU).double().eval()
-    assert torch.equal(model(clips()), model(clips(), clips()))
-    assert not torch.equal(model(clips()), model(clips(), clips()**2))
+    assert torch.equal(model(random_clips()), model(random_clips(), random_clips()))
+    assert not torch.equal(model(random_clips()), model(random_clips(), random_clips()**2))
 
 
 @pytest.mark.parametrize(("changes", "message"), [

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import pickle
-import re
 
 import numpy as np
 import pytest
-import torch
 
 from tests.scripts.small_archive import write_pair
-from tests.several import run_main
+from tests.tree_cases import assert_fused, assert_refuses_weights, assert_resolves, ntu_flags, train_in_parts
 from tests.trees import ROOT
 
 TREE = ROOT / "ST-GCN"
@@ -24,23 +21,13 @@ def archive(tmp_path_factory):
     return write_pair(tmp_path_factory.mktemp("archive"), num_train=8, num_test=NUM_TEST, num_classes=NUM_CLASS)[0]
 
 
-def flags(archive, *more) -> tuple:
-    data = f"data_path={archive},window_size=8"
-    return ("main.py", "--config", "config/nturgbd-cross-subject/default.yaml", "--train-feeder-args", data,
-            "--test-feeder-args", data, "--model-args", f"num_class={NUM_CLASS}", "--device", "cpu", "--num-worker",
-            "0", "--batch-size", "4", "--test-batch-size", "4", "--save-epoch", "0", *more)
+def flags(archive, *more) -> list[str]:
+    return ntu_flags(archive, "config/nturgbd-cross-subject/default.yaml", NUM_CLASS, *more)
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.parent.name)
 def test_each_config_resolves(path, tree):
-    from skeleton_lab.imports import check_arguments
-    from skeleton_lab.train.config import read_config
-    from skeleton_lab.train.spec import TreeSpec
-
-    config = read_config(TreeSpec(root=TREE), ["--config", str(path)])
-    for key in ("train_feeder_args", "test_feeder_args"):
-        check_arguments(tree.load(config.feeder), config.feeder, getattr(config, key), key)
-    tree.load(config.model)(**config.model_args)
+    assert_resolves(path, tree)
 
 
 def test_the_ntu_configs_are_the_data_sets():
@@ -56,44 +43,18 @@ def test_the_ntu_configs_are_the_data_sets():
 
 
 def test_resumed_tested_and_fused(archive, run_script, tmp_path):
-    """Two epochs at once and in two runs end in the same weights; their scores are the test's; ensemble.py joins them.
-
-    The run in two parts recomputes activations in its second one, which changes no number.
-    """
-    whole, parts, tested = tmp_path / "whole", tmp_path / "parts", tmp_path / "tested"
-    for words in ((*flags(archive, "--num-epoch", 2), "--work-dir", whole),
-                  (*flags(archive, "--num-epoch", 1), "--work-dir", parts),
-                  (*flags(archive, "--num-epoch", 2, "--resume", "--memory-friendly"), "--work-dir", parts),
-                  (*flags(archive, "--phase", "test", "--save-score", "true", "--weights", whole / "best.pt"),
-                   "--work-dir", tested)):
-        done = run_main("ST-GCN", TREE, list(map(str, words[1:])))
-        assert done.status == 0, done.err
-    first, second = (torch.load(folder / "runs-2-4.pt", weights_only=True) for folder in (whole, parts))
-    assert first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
-
-    best, again = (pickle.loads((folder / "epoch1_test_score.pkl").read_bytes()) for folder in (whole, tested))
-    assert list(best) == [f"test_{row}" for row in range(NUM_TEST)]
-    assert all(np.array_equal(best[name], again[name]) for name in best)
-    done = run_script("ensemble.py", "--dataset", "ntu/xsub", "--labels", archive, "--joint-dir", whole, "--bone-dir",
-                      tested, cwd=TREE)
-    labels = np.arange(NUM_TEST) % NUM_CLASS
-    expected = 100 * np.mean(np.stack(list(best.values())).argmax(1) == labels)
-    assert re.search(rf"^Top1 Acc: {expected:.4f}%$", done.stdout, re.M), done.stdout + done.stderr
+    """Two epochs at once and in two runs end in the same weights; their scores are the test's, and are fused."""
+    runs = train_in_parts("ST-GCN", flags(archive), tmp_path)
+    runs.same_weights()
+    scores = runs.scores()
+    assert list(scores) == [f"test_{row}" for row in range(NUM_TEST)]
+    done = run_script("ensemble.py", "--dataset", "ntu/xsub", "--labels", archive, "--joint-dir", runs.whole,
+                      "--bone-dir", runs.tested, cwd=TREE)
+    assert_fused(done, scores, np.arange(NUM_TEST) % NUM_CLASS)
 
 
-def test_weights_of_another_model_are_refused_in_one_line(archive, run_script, tmp_path):
-    torch.save({"l1.gcn1.alpha": torch.zeros(1)}, tmp_path / "other.pt")
-    done = run_script(*flags(archive, "--weights", tmp_path / "other.pt", "--work-dir", tmp_path / "work"), cwd=TREE)
-    assert done.returncode == 2 and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
-    assert not (tmp_path / "work" / "best.pt").exists()
-
-
-def test_the_benchmark_knows_it(run_script, tmp_path):
-    done = run_script("benchmark_models.py", "--model", "stgcn", "--steps", 1, "--seq-len", 16, "--batch-size", 1,
-                      "--device", "cpu", "--json", tmp_path / "out.json", fresh=True)  # and so is the model's process
-    assert done.returncode == 0, done.stderr
-    row = json.loads((tmp_path / "out.json").read_text())["rows"][0]
-    assert (row["model"], row["status"], row["parameters"]) == ("stgcn", "ok", 1_403_294)
+def test_weights_of_another_model_are_refused_in_one_line(archive, tmp_path):
+    assert_refuses_weights("ST-GCN", flags(archive), tmp_path, "l1.gcn1.alpha")
 
 
 def test_made_up_ucla_recordings_are_read(tree, tmp_path):
