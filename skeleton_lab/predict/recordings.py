@@ -308,9 +308,10 @@ class Estimated(Take):
             raise UserError(f"{self.name}: the size of its picture is not known, of which this model takes shares; say "
                             "it with --image-size WIDTHxHEIGHT")
         places = np.where(sure[..., None] > 0, (recording.frames / np.array(size) - 0.5) * (1, -1), 0)
-        held, scores = np.zeros((len(places), 2, *places.shape[2:]), np.float32), np.zeros((len(sure), 2, sure.shape[2]))
+        held = np.zeros((len(places), 2, *places.shape[2:]), np.float32)
+        scores = np.zeros(held.shape[:3], np.float32)
         held[:, :places.shape[1]], scores[:, :sure.shape[1]] = places, sure
-        return Poses(replace(recording, held=held, confidence=scores.astype(np.float32)), self.start)
+        return Poses(replace(recording, held=held, confidence=scores), self.start)
 
 
 def take_of(recording: Recording) -> Take:
