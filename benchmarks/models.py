@@ -52,6 +52,7 @@ NTU = "graph.ntu_rgb_d.Graph"
 MODELS = {"ctrgcn": Entry("CTR-GCN", "model.ctrgcn.Model", {"graph": NTU}),
           "stgcn": Entry("ST-GCN", "model.stgcn.Model", {"graph": NTU}),
           "skateformer": Entry("SkateFormer", "model.skateformer.Model", dict(RECIPES["skateformer"].arguments)),
+          "protogcn": Entry("ProtoGCN", "model.protogcn.Model", dict(RECIPES["protogcn"].arguments)),
           "hypergcn": Entry("Hyper-GCN", "model.hypergcn.Model", {"graph": NTU, "hyper_joints": 3}),
           "blockgcn": Entry("BlockGCN", "model.blockgcn.Model", {"graph": NTU}),
           "msg3d": Entry("MS-G3D", "model.msg3d.Model", {

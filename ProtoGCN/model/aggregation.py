@@ -129,9 +129,11 @@ def graphs_of(x: Tensor, weights: GraphWeights) -> Graphs:
 
 def aggregated(active: Tensor, graphs: Graphs) -> Tensor:
     """Return sum over v of graph[b,c,v,w] active[b,c,v,t]: (B, K*m, W, T)."""
-    parts = [torch.bmm(graphs.of(bodies, active.dtype).transpose(1, 2), active[bodies].flatten(0, 1))
-             for bodies in body_chunks(active)]
-    return torch.cat(parts).view_as(active) if len(parts) > 1 else parts[0].view_as(active)
+    out = torch.empty_like(active)
+    for bodies in body_chunks(active):
+        torch.bmm(graphs.of(bodies, active.dtype).transpose(1, 2), active[bodies].flatten(0, 1),
+                  out=out[bodies].flatten(0, 1))
+    return out
 
 
 def _aggregated_backward(grad: Tensor, active: Tensor, graphs: Graphs) -> Tensor:

@@ -199,6 +199,7 @@ class Model(nn.Module):
     residual_unit: ClassVar[type[PointwiseConvNorm]] = PointwiseConvNorm
     block_unit: ClassVar[type[Block]] = Block
     time_axis: ClassVar[int] = 2  # 3 if the units take (B, C, V, T)
+    recomputes_graphs: ClassVar[bool] = False  # always, not only where memory is short
     capturable = True  # see `skeleton_lab.train.cuda_graph`
     training_buffers = ("csc_loss.avg_f",)
 
@@ -242,17 +243,22 @@ class Model(nn.Module):
         x = bodies_to_batch(clips, self.data_bn, same_moments=True)  # (N*M, C, T, V)
         if self.time_axis == 3:
             x = x.transpose(2, 3).contiguous()  # (N*M, C, V, T)
+        return self._through_blocks(x, n).view(n, m, -1).mean(dim=1)  # (N, C)
+
+    def _through_blocks(self, x: Tensor, clips: int) -> Tensor:
+        """Return the means over frames and joints of what comes out of the last block, (N*M, C)."""
+        self.graphs = None
         *blocks, last = self.gcn
         for block in blocks:
             x = recomputed(block, x) if self.memory_friendly else block(x)
         if self.training:
-            self.graphs = self._rebuilt(last.gcn, x.mean(dim=self.time_axis), n)
+            self.graphs = self._rebuilt(last.gcn, x.mean(dim=self.time_axis), clips)
         x = recomputed(last, x) if self.memory_friendly else last(x)
-        return x.mean(dim=(2, 3)).view(n, m, -1).mean(dim=1)  # (N, C)
+        return x.mean(dim=(2, 3))
 
     def _rebuilt(self, unit: SpatialUnit, mean: Tensor, clips: int) -> Tensor:
         rebuilding = Rebuilding(self, unit, self.prn.draw(clips, mean.shape[2]), clips)
-        return recomputed(rebuilding, mean) if self.memory_friendly else rebuilding(mean)
+        return recomputed(rebuilding, mean) if self.recomputes_graphs or self.memory_friendly else rebuilding(mean)
 
     def set_memory_friendly(self, on: bool) -> None:
         """Whether training keeps only the input of each block and computes the block again for its gradients."""

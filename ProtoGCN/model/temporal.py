@@ -7,18 +7,16 @@ it is a joint like the others. Tensors are (B, C, V, T), or with V+1 joints, the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn import functional as F
 
 from skeleton_lab.nn.norm import Moments, batch_moments, normalize, normalize_backward, relu_backward, relu_backward_
 from skeleton_lab.nn.pointwise import pointwise, pointwise_weight_grad
 from skeleton_lab.nn.precision import without_autocast
-from skeleton_lab.nn.temporal import BranchPlan, convolve, convolve_backward, max_pool_frames
+from skeleton_lab.nn.temporal import BranchPlan, convolve, convolve_backward
 
 
 class MeanJointBranches(torch.autograd.Function):
@@ -111,29 +109,3 @@ def _without_mean_joint(grad: Tensor) -> Tensor:
     """Return the gradient of the joints (B, C, V, T), given theirs and their mean's (B, C, V+1, T)."""
     joints = grad.shape[2] - 1
     return torch.add(grad[:, :, :joints], grad[:, :, joints:], alpha=1 / joints)
-
-
-def folded_branches(x: Tensor, gates: Tensor, plan: BranchPlan, first: tuple[Tensor, Tensor],
-                    seconds: Sequence[tuple[Tensor, Tensor]], last: tuple[Tensor, Tensor]) -> Tensor:
-    """The same in evaluation mode, the first batch norm in the weights.
-
-    Args:
-        first: weight (C, C) and bias (C) of the 1x1 convolutions. seconds: weight and bias of each temporal
-            convolution. last: scale and shift (C) that the second norm comes to.
-    """
-    weight, bias = first
-    width = len(seconds[0][1])
-    head, plain = weight.split(len(weight) - width)
-    joints, column = x.shape[2], (-1, 1, 1)
-    hidden = pointwise(head, x).add_(bias[:-width].view(column))
-    active = torch.cat([hidden, hidden.mean(dim=2, keepdim=True)], dim=2).relu_()
-    parts = active.split(width, dim=1)
-    branches = [F.conv2d(part, plan.kernel(kernel), shift, **plan.convolution(dilation))
-                for part, (kernel, shift), dilation in zip(parts, seconds, plan.dilations, strict=False)]
-    branches.append(max_pool_frames(parts[-1], plan))
-    unchanged = pointwise(plain, plan.every_stride(x)).add_(bias[-width:].view(column))
-    branches.append(torch.cat([unchanged, unchanged.mean(dim=2, keepdim=True)], dim=2))
-    scale, shift = (vector.view(column) for vector in last)
-    merged = torch.cat(branches, dim=1)
-    assert merged.shape[2] == joints + 1
-    return handed_back(merged, gates)[0].mul_(scale).add_(shift).relu_()

@@ -14,6 +14,7 @@ MODELS = {"CTR-GCN": ("model.ctrgcn.Model", {"graph": "graph.ntu_rgb_d.Graph"}),
           "ST-GCN": ("model.stgcn.Model", {"graph": "graph.ntu_rgb_d.Graph"}),
           "Hyper-GCN": ("model.hypergcn.Model", {"graph": "graph.ntu_rgb_d.Graph", "hyper_joints": 3}),
           "BlockGCN": ("model.blockgcn.Model", {"graph": "graph.ntu_rgb_d.Graph"}),
+          "ProtoGCN": ("model.protogcn.Model", {"num_prototype": 400}),
           "MS-G3D": ("model.msg3d.Model", {"num_class": 60, "num_point": 25, "num_person": 2, "num_gcn_scales": 13,
                                            "num_g3d_scales": 6, "graph": "graph.ntu_rgb_d.AdjMatrixGraph"})}
 BASELINE = "CTR-GCN", ("model.baseline.Model", {"graph": "graph.ntu_rgb_d.Graph"})  # it has no other form

@@ -14,6 +14,7 @@ MODELS = {"CTR-GCN": ("model.ctrgcn.Model", {"graph": "graph.ntu_rgb_d.Graph"}),
           "ST-GCN": ("model.stgcn.Model", {"graph": "graph.ntu_rgb_d.Graph"}),
           "Hyper-GCN": ("model.hypergcn.Model", {"graph": "graph.ntu_rgb_d.Graph", "hyper_joints": 3}),
           "BlockGCN": ("model.blockgcn.Model", {"graph": "graph.ntu_rgb_d.Graph"}),
+          "ProtoGCN": ("model.protogcn.Model", {"blocks": [[24, 1], [48, 2]]}),
           "MS-G3D": ("model.msg3d.Model", {"num_class": 60, "num_point": 25, "num_person": 2, "num_gcn_scales": 13,
                                            "num_g3d_scales": 6, "graph": "graph.ntu_rgb_d.AdjMatrixGraph"})}
 
@@ -33,7 +34,8 @@ def outcome(model):
     model.train().zero_grad()
     logits = model(clips)
     F.cross_entropy(logits, torch.arange(2)).backward()
-    found = [logits.detach(), *(p.grad for p in model.parameters()), *(b.clone() for b in model.buffers())]
+    grads = [p.grad for p in model.parameters() if p.grad is not None]  # some are of an auxiliary loss alone
+    found = [logits.detach(), *grads, *(b.clone() for b in model.buffers())]
     with torch.no_grad():
         found.append(model.eval()(clips))
     model.load_state_dict(state)

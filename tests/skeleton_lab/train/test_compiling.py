@@ -75,6 +75,7 @@ def test_leaves_models_with_operators_written_by_hand_alone():
     ("CTR-GCN", "model.baseline.Model", {"graph": "graph.ntu_rgb_d.Graph"}),
     ("MS-G3D", "model.msg3d.Model", {"num_class": 60, "num_point": 25, "num_person": 2, "num_gcn_scales": 13,
                                      "num_g3d_scales": 6, "graph": "graph.ntu_rgb_d.AdjMatrixGraph"}),
+    ("ProtoGCN", "model.protogcn.Model", {}),
     ("Hyper-GCN", "model.hypergcn.Model", {"graph": "graph.ntu_rgb_d.Graph"}),
     ("ST-GCN", "model.stgcn.Model", {"graph": "graph.ntu_rgb_d.Graph"}),
     ("BlockGCN", "model.blockgcn.Model", {"graph": "graph.ntu_rgb_d.Graph"})])
