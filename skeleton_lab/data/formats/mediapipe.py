@@ -4,7 +4,7 @@
 
 No such file is prescribed. A frame is a list of landmarks, a list of people, or an object that holds one of them under
 `landmarks`, `pose_landmarks`, `pose_world_landmarks` and the like, with its number or time; a landmark is an object or
-a list of numbers. Frames without anybody are null, empty, or left out.
+a list of numbers; or all of a person stand in one row of numbers. Frames without anybody are null, empty, or left out.
 
 Landmarks in the picture have x and y as shares of its width and height, y down, z in widths; in pixels, where the size
 of the picture is known. Landmarks in space are metres from the hips' middle, y down, z away from the camera. Where the
@@ -13,6 +13,7 @@ file does not name the kind, the hips tell: in space their middle is always the 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -44,6 +45,8 @@ NUMBERS = ("frame", "frame_id", "frame_index", "frame_number", "frame_idx", "fra
 TIMES = {"timestamp_ms": 1e-3, "timestamp_us": 1e-6, "timestamp_usec": 1e-6, "time_ms": 1e-3, "timestamp_s": 1.0,
          "time_s": 1.0, "time": 1.0, "timestamp": 1.0}
 _HIPS = 0.02  # metres that the hips' middle may be off the origin in space
+_FRAME_KEY = re.compile(r"[A-Za-z_]*?(\d{1,12})(?:\.\w+)?")
+_FLAT = {joints * values: values for joints in SETS for values in (4, 3)}  # landmarks as one row of numbers
 _LOOKED_AT = 2000  # frames, for somebody who tells what the file is
 
 
@@ -56,15 +59,21 @@ def _looks_like(look: Look) -> bool:
             return True
         found = next(iter(_people(frame)), None) if isinstance(frame, list) else None
         if found:
-            return isinstance(found[0], dict) and {"x", "y"} <= found[0].keys()
+            return (isinstance(found[0], dict) and {"x", "y"} <= found[0].keys()) or (
+                isinstance(frame[0], int | float) and len(frame) in _FLAT)
     return False
 
 
 def _listed(content: Any) -> list[Any] | None:
-    """Return the list of frames."""
-    if isinstance(content, dict):
-        return next((content[key] for key in _LISTS if isinstance(content.get(key), list)), None)
-    return content if isinstance(content, list) else None
+    """Return the list of frames; of an object with a key for each frame, "frame_12", frames with their numbers."""
+    if not isinstance(content, dict):
+        return content if isinstance(content, list) else None
+    found = next((content[key] for key in _LISTS if isinstance(content.get(key), list)), None)
+    named = {key: _FRAME_KEY.fullmatch(key) for key in content}
+    if found is not None or not named or not all(named.values()):
+        return found
+    return [{"frame": int(match[1]), **(value if isinstance(value, dict) else {"landmarks": value})}
+            for key, match in named.items() if match for value in [content[key]]]
 
 
 def _people(value: Any) -> Iterator[list[Any]]:
@@ -72,6 +81,10 @@ def _people(value: Any) -> Iterator[list[Any]]:
     if isinstance(value, dict):
         value = next((value[key] for key in _IMAGE if key in value), None)
     if not isinstance(value, list) or not value:
+        return
+    if isinstance(value[0], int | float) and len(value) in _FLAT:
+        width = _FLAT[len(value)]
+        yield [value[start:start + width] for start in range(0, len(value), width)]
         return
     first = next((item for item in value if item not in (None, [])), None)
     if "x" in first if isinstance(first, dict) else isinstance(first, list) and not isinstance(first[0], dict | list):

@@ -142,6 +142,12 @@ def test_mediapipe_in_the_picture_and_in_space(tmp_path: Path) -> None:
     (tmp_path / "both.json").write_text(json.dumps(both))
     assert only(tmp_path / "both.json").unit is Unit.SHARES
     np.testing.assert_allclose(only(tmp_path / "both.json", in_space=True).frames[0, 0], truth[0, :, :3])
+    rows = [frame[:, :4].ravel().tolist() for frame in truth]
+    for name, content in (("rows", [rows[0], [], rows[1]]), ("keys", {"frame_2": rows[1], "frame_0": rows[0]})):
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+        found = only(tmp_path / f"{name}.json")
+        np.testing.assert_array_equal(found.frames[[0, 2], 0], truth[:2, :, :3])
+        assert found.unit is Unit.METRES and len(found.frames) == 3
     crowd = people(33, 3, scale=0.3)
     centred = crowd.truth.copy()
     centred[..., :3] -= centred[..., [23, 24], :3].mean(axis=2, keepdims=True)
