@@ -27,6 +27,7 @@ from skeleton_lab.files import replacing
 MAX_BYTES = 2**30  # scores of NTU-120's 113,945 clips take 55 MB, of Kinetics' 240,000 training clips 390 MB
 MAX_DEPTH = 32  # real files nest three deep
 _MOST_EMPTY = 2**20  # entries of an empty array, counting an axis of length 0 as one
+_LONGEST_NAME = 1000  # of a module and a type in it
 _MOST_SHOWN = 100  # characters of a name in the file
 PROTOCOL = 4  # what upstream's readers, on any Python 3, understand
 PLAIN_TYPES = (str, bytes, int, float, bool, type(None))
@@ -167,10 +168,12 @@ for _core in ("numpy.core", "numpy._core"):  # numpy 1 and numpy 2
 
 
 def check_places(file: BinaryIO, size: int) -> None:
-    """Refuse a pickle that names a place in the unpickler's memory beyond what its size can fill.
+    """Refuse a pickle that names a place in the unpickler's memory beyond what its size can fill, or a type by a name
+    of absurd length.
 
     The unpickler believes such numbers and allocates: a file of ten bytes can ask for all memory there is. (Lengths
-    that the file does not hold are an error here already.)
+    that the file does not hold are an error here already.) Over a name that it refuses PyTorch's reader spends the
+    square of its length in seconds.
 
     Args:
         file: open where the pickle begins; left where it ends.
@@ -187,6 +190,8 @@ def check_places(file: BinaryIO, size: int) -> None:
             argument = opcode.arg.reader(file)
             if name in ("PUT", "BINPUT", "LONG_BINPUT") and argument > size:
                 raise Refused(f"it asks for memory out of proportion to its {size:,} bytes")
+            if name in ("GLOBAL", "INST") and len(argument) > _LONGEST_NAME:
+                raise Refused(f"a name of {len(argument):,} characters for a type")
 
 
 class PlainUnpickler(pickle.Unpickler):

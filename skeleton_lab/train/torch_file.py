@@ -23,6 +23,7 @@ from skeleton_lab.pickles import BareDict, Parts, PlainUnpickler, Recipe, Refuse
 
 _DOS_FOLDER = 0x10  # the attribute by which readers take a member of a zip file for a folder
 _MOST_SHOWN = 100  # characters of a name in the file
+_LEGACY_PICKLES = 5  # in a file of that form: the number, version, machine, content, and names of storages
 _MAGIC_NUMBER = 0x1950A86A20F9469CFC6C  # torch.save's before PyTorch 1.6
 _STORAGES = {"DoubleStorage": torch.float64, "FloatStorage": torch.float32, "HalfStorage": torch.float16,
              "BFloat16Storage": torch.bfloat16, "LongStorage": torch.int64, "IntStorage": torch.int32,
@@ -71,6 +72,7 @@ def read_torch_file(path: str | Path, foreign: bool = False) -> Any:
     try:
         if zipfile.is_zipfile(path):
             _check_members(path)
+        _check_pickles(Path(path))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pickle protocols and escapes, in a file that is no pickle
             try:
@@ -99,6 +101,28 @@ def _check_members(path: str | Path) -> None:
             raise zipfile.BadZipFile("torch saves no folders")  # PyTorch 2.3 would not fill the tensor
         if archive.testzip():
             raise zipfile.BadZipFile("its content does not match its checksums")
+
+
+def _check_pickles(path: Path) -> None:
+    """Refuse what would take PyTorch's reader memory or time out of proportion; whatever else is wrong, it tells."""
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                for name in archive.namelist():
+                    if name.endswith("data.pkl"):
+                        content = archive.read(name)
+                        check_places(io.BytesIO(content), len(content))
+        else:
+            size = path.stat().st_size
+            with open(path, "rb") as file:
+                for _ in range(_LEGACY_PICKLES):
+                    check_places(file, size)
+    except Refused as refused:
+        raise UserError(f"{path}: refused, nothing was run: it holds {refused}; {ADVICE}") from None
+    except OSError:
+        raise
+    except Exception:  # damaged, or no pickle: PyTorch's reader says so
+        return
 
 
 def _read_others(path: Path, foreign: bool) -> Any:

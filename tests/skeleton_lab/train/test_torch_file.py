@@ -166,3 +166,17 @@ def test_programs_folders_and_missing_files_are_named(tmp_path):
         read_torch_file(tmp_path)
     with pytest.raises(UserError, match="no such file"):
         read_torch_file(tmp_path / "none.pt")
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_names_of_absurd_length_are_refused_at_once(tmp_path, zipped):
+    """PyTorch's reader looks through its own message about one for the square of its length: hours for a megabyte."""
+    path, content = tmp_path / "a.pt", b"\x80\x02cnumpy._core.multiarray\nI" + b"9" * (1 << 20) + b"\n."
+    path.write_bytes(content)
+    if zipped:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("a/data.pkl", content)
+            archive.writestr("a/version", "3\n")
+    for foreign in (False, True):
+        with pytest.raises(UserError, match="a name of 1,048,600 characters for a type"):
+            read_torch_file(path, foreign)
