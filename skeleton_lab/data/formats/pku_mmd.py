@@ -1,23 +1,29 @@
 """PKU-MMD (Liu et al., 2017): a text for each recording, a row for each frame, 150 numbers: two people of 25 joints.
 
 x, y, z in metres, NTU RGB+D's joints in their order; the second person is all zeros where somebody is alone. Recordings
-are long and hold many actions, so that none has one class: predict them with --window-frames.
+are long and hold many actions, so that none has one class: predict them with --window-frames. Where a folder of labels,
+such as `Train_Label_PKU_final`, stands beside theirs, a file of the same name in it tells where each action is: rows of
+its number from 1, first frame, last frame, confidence. There is a recording for each action then.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from skeleton_lab.data.formats.face import REMEDY, Format, Look, Wanted
 from skeleton_lab.data.formats.numbers_in_text import is_number
-from skeleton_lab.data.formats.recording import Recording
+from skeleton_lab.data.formats.recording import Recording, Recordings
 from skeleton_lab.errors import UserError
 from skeleton_lab.skeletons import NTU_25
 
 NUM_BODIES, FPS = 2, 30.0
 MAX_BYTES = 256 << 20
+_SPAN = re.compile(r"(\d{1,3})\s*,\s*(\d{1,9})\s*,\s*(\d{1,9})")
 _WORDS = NUM_BODIES * NTU_25.num_joints * 3
 
 
@@ -26,9 +32,45 @@ def _looks_like(look: Look) -> bool:
     return len(words) == _WORDS and all(map(is_number, words))
 
 
-def _read(look: Look, wanted: Wanted) -> list[Recording]:
-    frames = read_frames(look.path)
-    return [Recording(str(look.path), frames, NTU_25, body_ids=("1", "2"), fps=FPS, centre=1)]
+def _read(look: Look, wanted: Wanted) -> Sequence[Recording]:
+    path = look.path
+    whole = Recording(str(path), read_frames(path), NTU_25, body_ids=("1", "2"), fps=FPS, centre=1)
+    spans = [] if wanted.long else read_spans(path, len(whole.frames))
+    if not spans:
+        return [whole]
+    places = wanted.places(path, len(spans))
+
+    def make(number: int) -> Recording:
+        action, first, stop = spans[places[number]]
+        return replace(whole.between(first, stop), name=f"{path}:{places[number]} action {action}")
+
+    return Recordings(len(places), make)
+
+
+def read_spans(path: Path, num_frames: int) -> list[tuple[int, int, int]]:
+    """Return (number of the action, first frame, the one after its last) of a recording; [] where no labels are found.
+
+    Raises:
+        UserError: a row of the labels is none, or reaches beyond the recording.
+    """
+    spans: list[tuple[int, int, int]] = []
+    try:
+        labels = next((file for file in sorted(path.resolve().parent.parent.glob(f"*[Ll]abel*/{path.name}"))
+                       if file.is_file() and file != path.resolve()), None)
+        lines = [] if labels is None else labels.read_text("utf-8", "replace").splitlines()
+    except (OSError, ValueError):  # a folder that is not ours to look into
+        return []
+    for number, line in enumerate(lines, 1):
+        found = _SPAN.match(line.strip())
+        if found is None and line.strip():
+            raise UserError(f"{labels}:{number}: '{line[:60]}' is no action, first frame, last frame; {REMEDY}")
+        if found:
+            action, first, last = map(int, found.groups())
+            if not first < last <= num_frames:
+                raise UserError(f"{labels}:{number}: frames {first} to {last} are none of the {num_frames} in {path}; "
+                                f"{REMEDY}")
+            spans.append((action, first, last))
+    return spans
 
 
 def read_frames(path: Path) -> np.ndarray:

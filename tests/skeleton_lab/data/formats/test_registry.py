@@ -148,6 +148,22 @@ def test_pku_mmd_is_two_people_a_row(tmp_path: Path, two_people: np.ndarray) -> 
         only(path)
 
 
+def test_pku_mmd_is_cut_by_the_labels_beside_it(tmp_path: Path, two_people: np.ndarray) -> None:
+    path, labels = tmp_path / "skeletons" / "0002-L.txt", tmp_path / "Train_Label_PKU_final" / "0002-L.txt"
+    path.parent.mkdir()
+    labels.parent.mkdir()
+    np.savetxt(path, two_people.reshape(len(two_people), 150), fmt="%.6f")
+    labels.write_text("5,2,9,2\n12,10,20,1\n")
+    first, second = open_recordings(path)
+    assert second.name == f"{path}:1 action 12" and second.label is None
+    np.testing.assert_allclose(first.frames, two_people[2:9], atol=1e-6)
+    assert len(only(path, long=True).frames) == len(two_people)
+    for text, what in (("5,2,9999,2\n", "frames 2 to 9999 are none of the"), ("wave\n", "'wave' is no action")):
+        labels.write_text(text)
+        with pytest.raises(UserError, match=rf"0002-L\.txt:1: {what}"):
+            open_recordings(path)
+
+
 def test_screen_coordinates_are_no_metres(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     world = np.column_stack([rng.normal(0, 0.5, (400, 2)), rng.uniform(2, 4, 400), np.ones(400)])
