@@ -21,18 +21,31 @@ from skeleton_lab.nn.pointwise import body_chunks
 from skeleton_lab.nn.precision import without_autocast
 
 
-def gather(topology: Tensor, x: Tensor) -> Tensor:
+def gather(topology: Tensor, x: Tensor, out: Tensor | None = None) -> Tensor:
     """Return sum over v of topology[b,k,u,v] x[b,c,v,t], k the head of channel c: (B, C, U, T).
 
-    topology: (B, K, U, V). x: (B, C, V, T).
+    topology: (B, K, U, V). x: (B, C, V, T). out: (B, C, U, T), to be written to.
     """
-    return torch.matmul(topology.unsqueeze(2), x.unflatten(1, (topology.shape[1], -1))).flatten(1, 2)
+    b, c = x.shape[:2]
+    each = topology.unsqueeze(2).expand(-1, -1, c // topology.shape[1], -1, -1).reshape(b * c, *topology.shape[2:])
+    if out is None:
+        return torch.bmm(each, x.flatten(0, 1)).view(b, c, -1, x.shape[3])
+    torch.bmm(each, x.flatten(0, 1), out=out.flatten(0, 1))
+    return out
 
 
-def mix(weight: Tensor, x: Tensor) -> Tensor:
-    """Multiply each head's matrix into its channels: weight (K, C_out/K, C_in/K), x (B, C_in, V, T)."""
-    mixed = torch.matmul(weight, x.flatten(2).unflatten(1, (len(weight), -1)))  # (B, K, C_out/K, V*T)
-    return mixed.view(len(x), -1, *x.shape[2:])
+def mix(weight: Tensor, x: Tensor, out: Tensor | None = None) -> Tensor:
+    """Multiply each head's matrix into its channels: weight (K, C_out/K, C_in/K), x (B, C_in, V, T).
+
+    out: (B, C_out, V, T), to be written to.
+    """
+    b, (heads, channels) = len(x), weight.shape[:2]
+    each = weight.expand(b, -1, -1, -1).flatten(0, 1)  # (B*K, C_out/K, C_in/K)
+    inputs = x.view(b * heads, -1, x.shape[2] * x.shape[3])
+    if out is None:
+        return torch.bmm(each, inputs).view(b, heads * channels, *x.shape[2:])
+    torch.bmm(each, inputs, out=out.view(b * heads, channels, -1))
+    return out
 
 
 def aggregate(x: Tensor, topology: Tensor, weight: Tensor, offset: Tensor) -> Tensor:
@@ -55,10 +68,11 @@ class AggregationNorm(torch.autograd.Function):
                 norm_weight: Tensor, norm_bias: Tensor, eps: float) -> tuple[Tensor, ...]:
         with without_autocast(x):
             mixed = x.new_empty(x.shape[0], offset.shape[1], topology.shape[2], x.shape[3])
-            operands = [tensor.to(x.dtype) for tensor in (topology, weight, offset)]
+            matrices, weights, offsets = (tensor.to(x.dtype) for tensor in (topology, weight, offset))
             rows = []
             for bodies in body_chunks(mixed):
-                mixed[bodies] = _of(bodies, x, *operands)
+                mix(weights, gather(matrices[bodies], x[bodies]), out=mixed[bodies])
+                mixed[bodies].add_(offsets[bodies].unsqueeze(-1))
                 rows.append(row_moments(mixed[bodies]))
             moments = merge_moments(rows, mixed[0, 0].numel())
             out = normalize(mixed, norm_weight, norm_bias, moments, eps)
@@ -78,8 +92,8 @@ class AggregationNorm(torch.autograd.Function):
             matrices, weights, offsets = (tensor.to(x.dtype) for tensor in (topology, weight, offset))
             chunks = body_chunks(mixed)
             for bodies in chunks:
-                gathered[bodies] = gather(matrices[bodies], x[bodies])
-                mixed[bodies] = mix(weights, gathered[bodies]).add_(offsets[bodies].unsqueeze(-1))
+                mix(weights, gather(matrices[bodies], x[bodies], out=gathered[bodies]), out=mixed[bodies])
+                mixed[bodies].add_(offsets[bodies].unsqueeze(-1))
             grad_mixed, *grad_norm = normalize_backward(grad, mixed, norm_weight, Moments(*moments), ctx.eps)
             del mixed
             grad_x = torch.empty_like(x)
@@ -90,15 +104,11 @@ class AggregationNorm(torch.autograd.Function):
                 grad_weight += _products(some, gathered[bodies], len(weight)).sum(dim=0, dtype=weight.dtype)
                 grad_gathered = mix(weights.transpose(1, 2), some)
                 grad_topology[bodies] = _topology_grad(grad_gathered, x[bodies], topology.shape[1])
-                grad_x[bodies] = gather(matrices[bodies].transpose(2, 3), grad_gathered)
+                gather(matrices[bodies].transpose(2, 3), grad_gathered, out=grad_x[bodies])
             if not ctx.has_shortcut:
                 grad_x += grad
             grad_offset = grad_mixed.sum(dim=3, dtype=offset.dtype)
         return grad_x, grad if ctx.has_shortcut else None, grad_topology, grad_weight, grad_offset, *grad_norm, None
-
-
-def _of(bodies: slice, x: Tensor, topology: Tensor, weight: Tensor, offset: Tensor) -> Tensor:
-    return aggregate(x[bodies], topology[bodies], weight, offset[bodies])
 
 
 def _products(grad: Tensor, x: Tensor, heads: int) -> Tensor:

@@ -9,10 +9,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from model import reference
 from model.aggregation import AggregationNorm, RectifiedSum, aggregate
 from model.embedding import NormedEmbedding, channels_first, embed, joints_first
+from model.topology import JointTopology
 from skeleton_lab.nn.layers import MultiScaleTemporalConv, conv_norm, init_temporal
 from skeleton_lab.nn.norm import Moments, folded, normalize, running_moments, update_running
 from skeleton_lab.nn.precision import without_autocast, working_dtype
@@ -35,8 +37,7 @@ class SpatialUnit(reference.SpatialUnit):
         with without_autocast(x):
             mean = x.mean(dim=3, dtype=torch.promote_types(x.dtype, torch.float32))  # (B, C_in, V)
             virtual = self.hyper_joint.t().to(mean.dtype)  # one use of the parameter, whose gradients then add up alike
-            vertices = torch.cat([mean, virtual.expand(len(x), -1, -1)], dim=2)
-            topology = recomputed(_JointRows(self), vertices)  # (B, K, V, U)
+            topology = self._joint_rows(torch.cat([mean, virtual.expand(len(x), -1, -1)], dim=2))  # (B, K, V, U)
             weight = self.conv_d.weight.flatten(1).unflatten(0, (reference.HEADS, -1))  # (K, C_out/K, C_in/K)
             offset = self._offset(topology, weight, virtual)
             topology = topology[..., :x.shape[2]]
@@ -46,6 +47,19 @@ class SpatialUnit(reference.SpatialUnit):
                                               self.bn.bias, self.bn.eps)
         update_running([self.bn], Moments(*moments), out.numel() // out.shape[1])
         return out
+
+    def _joint_rows(self, vertices: Tensor) -> Tensor:
+        """Return the rows of the topology that lead to joints, (B, K, V, U), of vertices (B, C_in, U)."""
+        heads = reference.HEADS
+        first, _, second = self.to_W
+        weights = torch.cat([conv.weight.view(heads, -1, conv.weight.shape[1]) for conv in (self.to_V, first)], dim=1)
+        biases = torch.cat([conv.bias.view(heads, -1, 1) for conv in (self.to_V, first)], dim=1)
+        points, hidden = (torch.matmul(weights, vertices.unflatten(1, (heads, -1))) + biases).chunk(2, dim=2)
+        hidden = F.leaky_relu(hidden.flatten(1, 2))  # (B, K*Q, U)
+        weight = torch.tanh(torch.matmul(second.weight.squeeze(2), hidden) + second.bias.unsqueeze(1))  # (B, K, E)
+        joints = vertices.shape[2] - len(self.hyper_joint)
+        return JointTopology.apply(points.transpose(2, 3).contiguous(), weight, self.static_topology()[:, :joints],
+                                   torch.relu(self.alpha))
 
     def _offset(self, topology: Tensor, weight: Tensor, virtual: Tensor) -> Tensor:
         """Return what virtual joints (C_in, h) and the bias add at each joint, (B, C_out, V)."""
@@ -62,17 +76,6 @@ class SpatialUnit(reference.SpatialUnit):
         weight, offset = weight * scale.view(*weight.shape[:2], 1), offset * scale + shift
         out = aggregate(x, *(tensor.to(x.dtype) for tensor in (topology, weight, offset)))
         return out.add_(x if residual is None else residual).relu_()
-
-
-class _JointRows(nn.Module):
-    """The rows of a unit's topology that lead to joints, (B, K, V, U), of vertices (B, C_in, U)."""
-
-    def __init__(self, unit: SpatialUnit) -> None:
-        super().__init__()
-        self.unit = unit
-
-    def forward(self, vertices: Tensor) -> Tensor:
-        return self.unit.topology(vertices)[:, :, :vertices.shape[2] - len(self.unit.hyper_joint)]
 
 
 class TemporalUnit(MultiScaleTemporalConv):
