@@ -50,11 +50,14 @@ class SpatialUnit(reference.SpatialUnit):
 
     def _joint_rows(self, vertices: Tensor) -> Tensor:
         """Return the rows of the topology that lead to joints, (B, K, V, U), of vertices (B, C_in, U)."""
-        heads = reference.HEADS
+        heads, (bodies, _, count) = reference.HEADS, vertices.shape
         first, _, second = self.to_W
         weights = torch.cat([conv.weight.view(heads, -1, conv.weight.shape[1]) for conv in (self.to_V, first)], dim=1)
         biases = torch.cat([conv.bias.view(heads, -1, 1) for conv in (self.to_V, first)], dim=1)
-        points, hidden = (torch.matmul(weights, vertices.unflatten(1, (heads, -1))) + biases).chunk(2, dim=2)
+        # Bodies side by side: one product for each head, (K, 2*Q, C_in/K) by (K, C_in/K, B*U)
+        by_head = vertices.unflatten(1, (heads, -1)).permute(1, 2, 0, 3).flatten(2)
+        both = torch.baddbmm(biases, weights, by_head).view(heads, -1, bodies, count).permute(2, 0, 1, 3)
+        points, hidden = both.chunk(2, dim=2)  # (B, K, Q, U)
         hidden = F.leaky_relu(hidden.flatten(1, 2))  # (B, K*Q, U)
         weight = torch.tanh(torch.matmul(second.weight.squeeze(2), hidden) + second.bias.unsqueeze(1))  # (B, K, E)
         joints = vertices.shape[2] - len(self.hyper_joint)
