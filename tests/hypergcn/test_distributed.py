@@ -14,8 +14,9 @@ ARGUMENTS = {"num_class": 4, "graph": "graph.ucla.Graph", "num_point": 20, "num_
 
 
 def test_gradients_are_those_of_one_process():
-    clips = np.random.default_rng(1).standard_normal((4, 3, 8, 20, 1), np.float32)
-    assert largest_difference(*MODEL, ARGUMENTS, clips, 2) < 1e-5
+    """In double precision: gradients of a fresh model in evaluation mode are 1e4 and more, and so is their rounding."""
+    clips = np.random.default_rng(1).standard_normal((4, 3, 8, 20, 1))
+    assert largest_difference(*MODEL, ARGUMENTS, clips, 2) < 1e-12
 
 
 def test_synchronised_norms_are_those_of_the_whole_batch():
