@@ -4,10 +4,10 @@
     python3 import_checkpoint.py --input j.pth --output work_dir/pyskl_j
     python3 import_checkpoint.py --input j.pth --output work_dir/pyskl_j --config j.py
 
-Takes CTR-GCN, MS-G3D and ST-GCN++ of 25, 17, 18 or 21 joints. What it is is read off its tensors; --config, their own
-config file, settles what tensors cannot tell: clip length, features, data. Nothing in either file is run. The outputs
-are the same; docs/models.md lists the weights that can be downloaded. Not for: weights of this lab or of the papers'
-own code, which --weights takes as they are.
+Takes CTR-GCN, MS-G3D and ST-GCN++ of 25, 17, 18 or 21 joints, and ProtoGCN. What it is is read off its tensors;
+--config, their own config file, settles what tensors cannot tell: clip length, features, data. Nothing in either file
+is run. The outputs are the same; docs/models.md lists the weights that can be downloaded. Not for: weights of this lab
+or of the papers' own code, which --weights takes as they are.
 """
 
 from __future__ import annotations

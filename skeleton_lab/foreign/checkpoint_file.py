@@ -16,7 +16,8 @@ from skeleton_lab.train.torch_file import read_torch_file
 from skeleton_lab.train.weights_file import find_weights
 
 _WRAPPERS = re.compile(r"^(?:module\.|_orig_mod\.)+")
-_HEADS = {"cls_head.fc_cls.": "fc.", "cls_head.fc.": "fc."}  # PYSKL's, MMAction2's
+_HEADS = {"cls_head.fc_cls.": "fc.", "cls_head.fc.": "fc.",  # PYSKL's, MMAction2's
+          "cls_head.csc_loss.": "csc_loss."}  # ProtoGCN's
 _AVERAGES = "ema_"  # mmcv's: copies, which the entries themselves are at an epoch's end
 
 

@@ -40,7 +40,8 @@ OTHERS = (
     (r"net\.\d+\.gcn1\..*", "a variant of CTR-GCN"),
     (r"(conv1|layer1|fast_path|slow_path|rgb_path|pose_path)\..*", "PoseC3D or another network of pictures"),
 )
-USUAL_SETS = {(25, 60): "ntu60_3danno", (25, 120): "ntu120_3danno", (17, 60): "ntu60_hrnet", (17, 120): "ntu120_hrnet"}
+USUAL_SETS = {(25, 60): "ntu60_3danno", (25, 120): "ntu120_3danno", (17, 60): "ntu60_hrnet", (17, 120): "ntu120_hrnet",
+              (20, 400): "k400_hrnet", (20, 99): "gym_hrnet"}
 HAND_JOINTS = 21
 RECIPE = {"num_epoch": 16, "repeat": 5, "base_lr": 0.1, "weight_decay": 0.0005, "nesterov": True}  # PYSKL's usual one
 
@@ -129,7 +130,7 @@ def data_of(network: Network, config: Mapping[str, Any], of_mmaction2: bool) -> 
         "like": "mmaction2" if of_mmaction2 else "pyskl", "clip_len": 10 if hand else 100,
         "feats": ["j"] if channels <= 3 else ["j", "b"], "num_person": args["num_person"],
         "normalize": ({"mode": "auto", "threshold": 0} if hand else {"mode": "fix"}) if flat else {},
-        "scores": flat and channels % 3 == 0}
+        "scores": flat and channels % 3 == 0, **network.data}
     clips, splits = 1 if hand else 10, ("xsub_train", "xsub_val")
     name = USUAL_SETS.get((joints, args["num_class"]), "annotations")
     if config:
@@ -142,7 +143,8 @@ def data_of(network: Network, config: Mapping[str, Any], of_mmaction2: bool) -> 
         name = Path(str(settings["data"]["test"].get("ann_file", name))).stem
     recipe = recipe_in(config)
     once = {"repeat": 1} if "num_epoch" in recipe else {}  # nothing is repeated unless it says so
-    return Data({"data_path": f"data/pyskl/{name}.npz", **options}, clips, *splits, {**RECIPE, **once, **recipe})
+    return Data({"data_path": f"data/pyskl/{name}.npz", **options}, clips, *splits,
+                {**RECIPE, **network.recipe, **once, **recipe})
 
 
 SAMPLERS = ("UniformSample", "UniformSampleFrames", "UniformSampleDecode")

@@ -60,10 +60,14 @@ class Told:
 
 @dataclass(frozen=True)
 class Network:
-    """A model that computes what a checkpoint's network does. model: dotted path; args: all its options."""
+    """A model that computes what a checkpoint's network does. model: dotted path; args: all its options; data, recipe:
+    options of the feeder and settings of training that are usual for it, where a config does not tell.
+    """
 
     model: str
     args: dict[str, Any]
+    data: dict[str, Any] = field(default_factory=dict)
+    recipe: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

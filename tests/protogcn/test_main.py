@@ -11,6 +11,7 @@ import pytest
 import torch
 import yaml
 
+from skeleton_lab.errors import UserError
 from tests.pyskl_files import converted, made_clips
 from tests.several import run_main
 from tests.trees import ROOT
@@ -120,3 +121,33 @@ def test_the_benchmark_knows_it(run_script, tmp_path):
     assert done.returncode == 0, done.stderr
     row = json.loads((tmp_path / "out.json").read_text())["rows"][0]
     assert (row["model"], row["status"], row["parameters"]) == ("protogcn", "ok", 4_344_860)
+
+
+@pytest.mark.parametrize("golden", ["protogcn_coco", "protogcn_ntu"])
+def test_checkpoints_of_the_authors_are_imported(golden, tmp_path, tree):
+    """Their prefixes, their head, no class memory: the model has the weights, and clips as theirs."""
+    from skeleton_lab.foreign.checkpoint_file import read_checkpoint
+    from skeleton_lab.foreign.imported import data_of, recognised, told_by, write_work_dir
+    from tests.golden_models import fill_golden, load_golden
+
+    about = load_golden(golden)
+    filled = fill_golden(tree.load("model.protogcn.Model")(**about.model_args))
+    heads = {"fc.": "cls_head.fc_cls.", "csc_loss.": "cls_head.csc_loss."}
+    theirs = {next((heads[start] + key.removeprefix(start) for start in heads if key.startswith(start)),
+                   f"backbone.{key}"): value for key, value in filled.state_dict().items()}
+    torch.save({"meta": {"epoch": 150}, "state_dict": theirs}, tmp_path / "j.pth")
+    checkpoint = read_checkpoint(tmp_path / "j.pth")
+    imported = recognised(tmp_path / "j.pth", checkpoint, told_by({}))
+    assert imported.tree.name == "ProtoGCN"
+    weight, name = (0.2, "ntu60-xsub-j") if "ntu" in golden else (0.3, "finegym-j")
+    assert imported.network.args == {**about.model_args, "in_channels": 3, "csc_weight": weight}
+    data = data_of(imported.network, {}, checkpoint.of_mmaction2)
+    model = write_work_dir(tmp_path / "run", tmp_path / "j.pth", checkpoint, imported, data)
+    assert all(torch.equal(value, filled.state_dict()[key]) for key, value in model.state_dict().items())
+    options = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["test_feeder_args"]
+    expected = {**yaml.safe_load(RECIPES[name].read_text())["test_feeder_args"], "split": options["split"]}
+    assert {key: options[key] for key in expected} == expected
+    del theirs["backbone.gcn.3.tcn.bn.weight"]
+    torch.save(theirs, tmp_path / "j.pth")
+    with pytest.raises(UserError, match=r"lacks weights: gcn\.3\.tcn\.bn\.weight"):
+        write_work_dir(tmp_path / "again", tmp_path / "j.pth", read_checkpoint(tmp_path / "j.pth"), imported, data)
