@@ -33,7 +33,9 @@ class Feeder(feeder_ntu.Feeder):
 
     def recorded(self, index: int) -> SkeletonClip:
         """Return a clip as it was recorded, before any transform, to be looked at."""
-        return super().recorded(int(self.rows[index]))
+        row = int(self.rows[index])
+        own = self._clip_names[row] if row < len(self._clip_names) else ""
+        return SkeletonClip(self._reader.frames(row), self.skeleton, f"{self.sample_name[index]} {own}".rstrip())
 
 
 def _chosen(names: Sequence[str]) -> list[str]:
