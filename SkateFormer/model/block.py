@@ -30,7 +30,9 @@ from skeleton_lab.nn.dropping import kept_weights
 from skeleton_lab.nn.pointwise import body_chunks
 from skeleton_lab.nn.precision import without_autocast, working_dtype
 
-_MOST_SCORES = 1 << 18  # at a time on a CPU, so that a chain of operators finds them in the cache
+_MOST_BYTES = 1 << 20  # of a block's input that is computed at a time on a CPU, in whole clips: it stays in the cache
+_MOST_SCORES = 1 << 18  # of attention that are computed at a time on a CPU, for the same reason
+_MOST_SCORES_ON_A_GPU = 1 << 26  # for the sake of its memory
 
 
 class Parameters(NamedTuple):
@@ -149,7 +151,7 @@ class _Block(torch.autograd.Function):
 
 def _parts(x: Tensor, draws: Draws) -> Iterator[tuple[slice, Draws]]:
     """Yield which clips to work on in turn, and what was drawn for them."""
-    for some in body_chunks(x):
+    for some in body_chunks(x, _MOST_BYTES):
         yield some, Draws(*(tuple(None if drawn is None else drawn[some] for drawn in both) for both in draws))
 
 
@@ -300,17 +302,21 @@ def _scaled(grad: Tensor, factors: Tensor | None, work: torch.dtype) -> Tensor:
 
 def _product(weight: Tensor, x: Tensor) -> Tensor:
     """(D, C), (n, C, S) -> (n, D, S)."""
-    if len(x) == 1:  # faster than a batch of one
-        return torch.mm(weight, x[0]).unsqueeze(0)
-    return torch.bmm(weight.expand(len(x), -1, -1), x)
+    if all_at_once(x):
+        return torch.bmm(weight.expand(len(x), -1, -1), x)
+    out = x.new_empty(len(x), len(weight), x.shape[2])
+    for clip, result in zip(x, out, strict=True):  # faster on a CPU than a batch of large products
+        torch.mm(weight, clip, out=result)
+    return out
 
 
 def _layer(layer: Layer, x: Tensor, out: Tensor) -> None:
     """Write weight x + bias, (n, D, S), into `out`."""
-    if len(x) == 1:
-        torch.addmm(layer.bias.expand_as(out[0]), layer.weight, x[0], out=out[0])
-    else:
+    if all_at_once(x):
         torch.baddbmm(layer.bias.expand_as(out), layer.weight.expand(len(x), -1, -1), x, out=out)
+        return
+    for clip, result in zip(x, out, strict=True):
+        torch.addmm(layer.bias.expand_as(result), layer.weight, clip, out=result)
 
 
 def _add_layer(x: Tensor, layer: Layer, y: Tensor, factors: Tensor | None, out: Tensor) -> None:
@@ -321,18 +327,20 @@ def _add_layer(x: Tensor, layer: Layer, y: Tensor, factors: Tensor | None, out: 
     torch.add(x, bias, out=out)
     if x.dtype != y.dtype:
         out.add_(torch.bmm(weight, y))
-    elif len(x) == 1:
-        out[0].addmm_(weight[0], y[0])
-    else:
+    elif all_at_once(x):
         out.baddbmm_(weight, y)
+    else:
+        for own, clip, result in zip(weight, y, out, strict=True):
+            result.addmm_(own, clip)
 
 
 def _add_outer(total: Layer, grad: Tensor, x: Tensor) -> None:
     """Add to `total` the gradients of a layer: sums over clips and tokens of grad (n, D, S), times x (n, C, S)."""
-    if len(x) == 1 and total.weight.dtype == x.dtype:
-        total.weight.addmm_(grad[0], x[0].t())
-    else:
+    if all_at_once(x) or total.weight.dtype != x.dtype:
         total.weight.add_(torch.bmm(grad, x.transpose(1, 2)).sum(dim=0, dtype=total.weight.dtype))
+    else:
+        for one, clip in zip(grad, x, strict=True):
+            total.weight.addmm_(one, clip.t())
     total.bias.add_(grad.sum(dim=(0, 2), dtype=total.bias.dtype)[:, None])
 
 
@@ -366,9 +374,9 @@ def _mix(plan: Plan, weights: Folded, kept: Kept, drawn: Draws, shape: torch.Siz
     for number, (kind, part, result) in enumerate(_attended(plan, kept.f, kept.y, quarter)):
         q, k, v = _gather(part, kind, shape, weights)  # (n, h, G, d, L) each
         o = torch.empty(q.shape, dtype=q.dtype, device=q.device)
-        for clip, heads, dropped in _score_parts(q, drawn.weights[number], plan.rate):
-            some_q, some_k, some_v, some_o = (tensor[clip, heads].flatten(0, 1) for tensor in (q, k, v, o))
-            scores = _weights(some_q, some_k, weights.biases[number][heads] if weights.biases else None)
+        for at, dropped in _score_parts(q, drawn.weights[number], plan.rate):
+            some_q, some_k, some_v, some_o = (tensor[at].flatten(0, 2) for tensor in (q, k, v, o))
+            scores = _weights(some_q, some_k, weights.biases[number][at[1]] if weights.biases else None, q.shape[2])
             torch.bmm(some_v, (scores if dropped is None else scores.mul_(dropped)).transpose(1, 2), out=some_o)
         _scatter(o, result, kind, shape)
 
@@ -394,17 +402,18 @@ def _mix_backward(plan: Plan, weights: Folded, sums: Folded, pass_: tuple[Kept, 
         o, grad_o = (_bring_together(tensor, kind, shape, weights) for tensor in (result, grad_result))
         grad_parts = torch.empty(3, *q.shape, dtype=q.dtype, device=q.device)
         along = (o * grad_o).sum(dim=-2).unsqueeze(-1)  # (n, h, G, L, 1)
-        for clip, heads, dropped in _score_parts(q, drawn.weights[number], plan.rate):
+        for at, dropped in _score_parts(q, drawn.weights[number], plan.rate):
             some_q, some_k, some_v, some_grad, some_along, grad_q, grad_k, grad_v = (
-                tensor[clip, heads].flatten(0, 1) for tensor in (q, k, v, grad_o, along, *grad_parts))
-            scores = _weights(some_q, some_k, weights.biases[number][heads] if weights.biases else None)
+                tensor[at].flatten(0, 2) for tensor in (q, k, v, grad_o, along, *grad_parts))
+            scores = _weights(some_q, some_k, weights.biases[number][at[1]] if weights.biases else None, q.shape[2])
             torch.bmm(some_grad, scores if dropped is None else scores * dropped, out=grad_v)
             grad_scores = torch.bmm(some_grad.transpose(1, 2), some_v)
             if dropped is not None:
                 grad_scores.mul_(dropped)
             grad_scores.sub_(some_along).mul_(scores)
             if weights.biases:
-                sums.biases[number][heads].add_(grad_scores.unflatten(0, (-1, q.shape[2])).sum(dim=1))
+                total = sums.biases[number][at[1]]
+                total.add_(grad_scores.unflatten(0, (-1, len(total), q.shape[2])).sum(dim=(0, 2)))
             torch.bmm(some_k, grad_scores.transpose(1, 2), out=grad_q)
             torch.bmm(some_q, grad_scores, out=grad_k)
         _scatter(grad_parts, into, kind, shape)
@@ -449,25 +458,28 @@ def _scatter(groups: Tensor, into: Tensor, kind: Kind, shape: torch.Size) -> Non
         places.copy_(own.view(places.shape))
 
 
-def _score_parts(q: Tensor, bits: Tensor | None, rate: float) -> Iterator[tuple[int, slice, Tensor | None]]:
-    """Yield what to compute scores of in turn: a clip and heads of q (n, h, G, d, L), and what dropout leaves of them.
+def _score_parts(q: Tensor, bits: Tensor | None, rate: float) -> Iterator[tuple[tuple[slice, slice], Tensor | None]]:
+    """Yield what to compute scores of in turn, clips and heads of q (n, h, G, d, L), and what dropout leaves of them.
 
-    That is (h'*G, L, L), 0 for what it drops and 1 / (1 - rate) for the rest.
+    The latter is (n'*h'*G, L, L), 0 for what it drops and 1 / (1 - rate) for the rest. Either it is one clip or all
+    heads.
     """
     n, heads, groups, _, tokens = q.shape
-    step = max(1, _MOST_SCORES // (groups * tokens**2))
-    for clip in range(n):
-        left = None
+    most, scores = _MOST_SCORES_ON_A_GPU if all_at_once(q) else _MOST_SCORES, groups * tokens**2  # of a clip's head
+    clips, step = max(1, most // (heads * scores)), max(1, most // scores)
+    for first in range(0, n, clips):
+        some, left = slice(first, first + clips), None
         if bits is not None:
-            left = kept_weights(bits[clip:clip + 1], (1, heads, groups, tokens, tokens), q.dtype, 1 / (1 - rate))[0]
+            own = bits[some]
+            left = kept_weights(own, (len(own), heads, groups, tokens, tokens), q.dtype, 1 / (1 - rate))
         for start in range(0, heads, step):
-            some = slice(start, start + step)
-            yield clip, some, None if left is None else left[some].flatten(0, 1)
+            at = slice(start, start + step)
+            yield (some, at), None if left is None else left[:, at].flatten(0, 2)
 
 
-def _weights(q: Tensor, k: Tensor, bias: Tensor | None) -> Tensor:
-    """Return the weights of attention (h*G, L, L) of scaled queries and of keys (h*G, d, L); bias: (h, L, L)."""
+def _weights(q: Tensor, k: Tensor, bias: Tensor | None, groups: int) -> Tensor:
+    """Return the weights of attention (n*h*G, L, L) of scaled queries and of keys (n*h*G, d, L); bias: (h, L, L)."""
     scores = torch.bmm(q.transpose(1, 2), k)
     if bias is not None:
-        scores.unflatten(0, (len(bias), -1)).add_(bias.unsqueeze(1))
+        scores.unflatten(0, (-1, len(bias), groups)).add_(bias.unsqueeze(1))
     return scores.softmax(dim=-1)
