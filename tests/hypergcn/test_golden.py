@@ -29,19 +29,21 @@ def test_structure_and_passes(tree, golden):
     golden_models.check_training_pass(model, golden)
 
 
-def test_reference(tree, golden):
+def test_reference(tree):
+    """Of the large one, which has smaller clips; the fast form is compared with it elsewhere."""
+    golden = load_golden(LARGE)
     golden_models.check_reference(build(tree, golden), golden)
 
 
 def test_losses_of_a_few_steps(tree):
-    """Of the large one, which has smaller clips; then with what the recipe adds to cross-entropy."""
+    """Of the large one; then with what the recipe adds to cross-entropy."""
     golden = load_golden(LARGE)
     losses = golden_models.sgd_losses(build(tree, golden), golden, steps=2)
     assert_each_close(losses, golden.figures["sgd_losses"][:2], 1e-6)
     model = build(tree, golden)
-    losses = golden_models.sgd_losses(model, golden, 3, lambda logits, targets: F.cross_entropy(
+    losses = golden_models.sgd_losses(model, golden, 2, lambda logits, targets: F.cross_entropy(
         logits, targets, label_smoothing=0.1) + model.auxiliary_loss())
-    assert_each_close(losses, golden.figures["recipe_losses"][:3], 1e-6)
+    assert_each_close(losses, golden.figures["recipe_losses"][:2], 1e-6)
 
 
 def test_the_divergence_loss(tree, golden):

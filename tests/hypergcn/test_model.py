@@ -55,10 +55,10 @@ def assert_same(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) 
 
 
 @pytest.mark.parametrize(("arguments", "frames", "memory_friendly"), [
-    (NTU, 9, False), (NTU, 9, True), (UCLA, 1, False), ({**NTU, "hyper_joints": 0, "num_person": 1}, 6, True)])
+    (NTU, 9, True), (UCLA, 1, False), ({**NTU, "hyper_joints": 0, "num_person": 1}, 6, False)])
 def test_a_training_step_is_the_equations(tree, arguments, frames, memory_friendly):
     ours, plain = scrambled_pair(tree, arguments)
-    x = clips(3, frames, arguments.get("num_point", 25), arguments.get("num_person", 2))
+    x = clips(2, frames, arguments.get("num_point", 25), arguments.get("num_person", 2))
     ours.set_memory_friendly(memory_friendly)
     logits, ours_gradients = gradients(ours, x)
     expected, plain_gradients = gradients(plain, x)
@@ -80,13 +80,13 @@ def test_evaluation_is_the_equations(tree):
 def test_half_precision_is_close(tree):
     torch.manual_seed(4)
     model = tree.load("model.hypergcn.Model")(**{**NTU, "independent_starts": True})
-    x = clips(4).float()
+    x = clips(2).float()
     exact = model(x)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         half, loss = model(x), model.auxiliary_loss()
     assert (half.float() - exact).abs().max() < 0.1 * exact.abs().max()
     assert torch.equal(loss, model.auxiliary_loss())
-    F.cross_entropy(half.float(), torch.arange(4)).backward()
+    F.cross_entropy(half.float(), torch.arange(2)).backward()
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.requires_grad)
 
 
@@ -97,18 +97,22 @@ def test_the_head_is_the_classifier_of_the_features(tree):
     assert torch.equal(model.fc(features), model(clips(3)))
 
 
-def test_exports_with_batch_and_length_open(tree):
+def test_exports_with_batch_and_length_open(tree, monkeypatch):
+    """The stem, the head, and three blocks with all kinds of shortcuts: enough, and traced in less time."""
+    import model.reference  # the tree's, which is open
+
     from skeleton_lab.export.formats import Example, trace
     from skeleton_lab.export.reference import inference_form
 
-    model = scrambled_pair(tree)[0].float().eval()
+    monkeypatch.setattr(model.reference, "STAGES", ((4, 5, 6),))
+    network = scrambled_pair(tree)[0].float().eval()
     open_frames = hasattr(torch.export.Dim, "DYNAMIC")  # older PyTorch asks for proofs that strides do not permit
     example = Example(channels=3, frames=12, joints=25, bodies=2, open_frames=open_frames)
-    program = trace(inference_form(model, NTU), example).module()
+    program = trace(inference_form(network, NTU), example).module()
     for num_clips, frames in ((1, 12), (3, 17 if open_frames else 12)):
         x = clips(num_clips, frames).float()
         with torch.no_grad():
-            expected = model(x)
+            expected = network(x)
             torch.testing.assert_close(program(x), expected, rtol=0, atol=1e-4 * max(1, expected.abs().max().item()))
 
 
