@@ -9,8 +9,8 @@ attention has to bring its tokens together. What that makes, a score for each tw
 widest, and is never kept: the backward pass computes it again from `mapping`'s output, and takes from a bit for each
 which were dropped. Affine parts of the norms are folded into the layers behind them.
 
-On a CPU a few clips are computed at a time, so that their activations stay in the cache; a branch that drop path leaves
-out of all of these is not computed.
+A few clips are computed at a time, on a CPU so that their activations stay in the cache; there a branch that drop path
+leaves out of all of these is not computed.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from torch.nn import functional
 from model.reference import Draws, Kind, Transformer
 from skeleton_lab.nn.chunking import all_at_once
 from skeleton_lab.nn.dropping import kept_weights
-from skeleton_lab.nn.pointwise import body_chunks
 from skeleton_lab.nn.precision import without_autocast, working_dtype
 
 _MOST_BYTES = 1 << 20  # of a block's input that is computed at a time on a CPU, in whole clips: it stays in the cache
+_MOST_BYTES_ON_A_GPU = 1 << 25  # for the sake of its memory: what a block makes on the way is twenty times its input
 _MOST_SCORES = 1 << 18  # of attention that are computed at a time on a CPU, for the same reason
-_MOST_SCORES_ON_A_GPU = 1 << 26  # for the sake of its memory
+_MOST_SCORES_ON_A_GPU = 1 << 26
 
 
 class Parameters(NamedTuple):
@@ -151,7 +151,9 @@ class _Block(torch.autograd.Function):
 
 def _parts(x: Tensor, draws: Draws) -> Iterator[tuple[slice, Draws]]:
     """Yield which clips to work on in turn, and what was drawn for them."""
-    for some in body_chunks(x, _MOST_BYTES):
+    most = _MOST_BYTES_ON_A_GPU if all_at_once(x) else _MOST_BYTES
+    step = max(1, most // (x[0].numel() * x.element_size()))
+    for some in (slice(start, start + step) for start in range(0, len(x), step)):
         yield some, Draws(*(tuple(None if drawn is None else drawn[some] for drawn in both) for both in draws))
 
 

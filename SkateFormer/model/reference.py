@@ -340,7 +340,8 @@ class Model(nn.Module):
 
     def _require_lengths(self, clips: Tensor) -> None:
         """Refuse clips whose points are not the model's, or whose frames the groups do not divide in every stage."""
-        t, points, taps = clips.shape[2], clips.shape[3] * clips.shape[4], self.shape.taps
+        t = int(clips.shape[2])  # a number, so that exported files fix it
+        points, taps = clips.shape[3] * clips.shape[4], self.shape.taps
         if points != self.shape.points:
             raise UserError(f"clips of {clips.shape[3]} joints and {clips.shape[4]} bodies do not fit a model of "
                             f"{self.shape.points} points; check num_point and num_person (NTU RGB+D: 24 of 25 joints)")

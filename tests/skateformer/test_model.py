@@ -69,7 +69,7 @@ def test_a_training_step_is_the_equations(tree, more, memory_friendly, pieces, m
     import model.block  # the tree's, which is open
 
     if pieces == "one":
-        monkeypatch.setattr(model.block, "body_chunks", lambda x, _: [slice(i, i + 1) for i in range(len(x))])
+        monkeypatch.setattr(model.block, "_MOST_BYTES", 1)
         monkeypatch.setattr(model.block, "_MOST_SCORES", 1)
     ours, plain = pair(tree, **more)
     ours.set_memory_friendly(memory_friendly)
