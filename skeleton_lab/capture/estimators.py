@@ -23,7 +23,7 @@ KNOWN = {
 }
 HOW_TO_GET = {
     "mediapipe": "make pose makes an environment that has it: .venv-pose/bin/python extract_poses.py ...",
-    "rtmlib": ".venv-pose/bin/pip install rtmlib onnxruntime, after make pose",
+    "rtmlib": "after make pose: .venv-pose/bin/pip install onnxruntime; .venv-pose/bin/pip install --no-deps rtmlib",
 }
 
 

@@ -5,8 +5,9 @@ They are downloaded at first use; `--model rtmo.onnx` takes a one-stage network 
 
 from __future__ import annotations
 
-from contextlib import redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout
 from importlib.metadata import version
+from io import StringIO
 
 import numpy as np
 import rtmlib
@@ -30,7 +31,7 @@ class People:
     def __init__(self, settings: Settings) -> None:
         self._most = settings.people
         try:
-            with redirect_stdout(None):  # it says there what it loads
+            with redirect_stdout(None), redirect_stderr(StringIO()):  # it says there what it loads
                 self._network = (rtmlib.RTMO(settings.model, model_input_size=(640, 640), backend="onnxruntime")
                                  if settings.model else rtmlib.Body(mode="balanced", backend="onnxruntime"))
         except Exception as error:  # of a download, of a file that is no network

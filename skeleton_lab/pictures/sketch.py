@@ -13,7 +13,7 @@ from skeleton_lab.skeletons import Skeleton
 
 Points = NDArray[np.floating]
 SIDES = ("middle", "left", "right")
-_STRAY = 0.005  # share of the joints, at either end, that need not fit into the picture
+_STRAY, _FAR = 0.005, 0.2  # share of the joints, at either end, that need not fit in if they are that far off
 _CELLS = 6  # of the floor, about, along its longer side
 
 
@@ -35,7 +35,7 @@ class Sketch:
         points = self.joints[self.shown]
         if not len(points):
             return np.zeros(2), np.ones(2)
-        low, high = np.quantile(points, (_STRAY, 1 - _STRAY), axis=0)
+        low, high = _bounds(points)
         for corner in self.floor.reshape(-1, 2):
             low, high = np.minimum(low, corner), np.maximum(high, corner)
         return low, high
@@ -84,12 +84,19 @@ def sketch_clip(clip: SkeletonClip, follow: bool = False) -> Sketch:
     return Sketch(seen, shown, clip.skeleton, floor)
 
 
+def _bounds(points: Points) -> tuple[Points, Points]:
+    """Return the lowest and highest corner of points (n, C), but for a few that lie far off."""
+    low, high = np.quantile(points, (_STRAY, 1 - _STRAY), axis=0)
+    far = _FAR * float((high - low).max())
+    return np.maximum(points.min(axis=0), low - far), np.minimum(points.max(axis=0), high + far)
+
+
 def _floor(clip: SkeletonClip) -> Points:
     """Return the lines (K, 2, 2) of a grid under the feet, as wide as the people go."""
     points = clip.in_space()[clip.present].reshape(-1, 3)
     if not len(points):
         return np.zeros((0, 2, 2))
-    low, high = np.quantile(points, (_STRAY, 1 - _STRAY), axis=0)
+    low, high = _bounds(points)
     step = _round_step(float((high - low).max()) / _CELLS)
     first, last = np.floor(low[:2] / step), np.ceil(high[:2] / step)
     across, away = (np.arange(start, stop + 1) * step for start, stop in zip(first, last, strict=True))

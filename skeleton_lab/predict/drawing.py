@@ -58,7 +58,9 @@ def _over(filmed: Filmed, numbers: Sequence[int], texts: Sequence[str], longest:
     sketch = sketch_clip(SkeletonClip(flat, recording.known_skeleton(), ""))
     width, height = recording.image_size
     scale = min(1.0, longest / max(width, height))
-    style = Style((round(width * scale), round(height * scale)))
+    side = min(width, height) * scale
+    style = Style((round(width * scale), round(height * scale)), bone=max(2.0, side / 120), dot=max(2.0, side / 110),
+                  text=max(12, round(side / 26)))
     painter = Painter(sketch, style, texts, Placing(scale, np.zeros(2)))
     wanted = set(numbers)
     with open_video(filmed.video) as video:

@@ -31,11 +31,14 @@ def _trc() -> bytes:
 
 SEEDS = (*map(_content, KINDS.values()), _trc(), b"".join(b"%d" % row + b" 0.5" * 60 + b"\n" for row in (3, 5)),
          npz(False, poses=np.ones((3, 156)), trans=np.ones((3, 3)), mocap_framerate=np.array(60.0)),
+         npz(False, picture=np.ones((2, 17, 3), np.float32), frame=np.array([0, 2]), person=np.array([0, 0]),
+             times_s=np.arange(3.0), about=np.array('{"joints": "coco17", "fps": 25, "image_size": [640, 480]}')),
          json.dumps({"0.jpg": {"bodies": [{"joints": [0.5] * 54}]}}).encode())
 WORDS = (b"-1", b"0", b"1e9", b"999999999", b"1e400", b"nan", b"NaN", b"Infinity", b"null", b"true", b"[]", b"{}",
          b"\"", b"[[[[[[[[", b",", b"\n", b"\t", b" ", b";", b"people", b"instances", b"keypoints", b"keypoint_scores",
          b"frames",
-         b"frame", b"frame_id", b"image_id", b"landmarks", b"visibility", b"idx", b"bodies", b"joint_positions",
+         b"frame", b"picture", b"times_s", b"frame_id",
+         b"image_id", b"landmarks", b"visibility", b"idx", b"bodies", b"joint_positions",
          b"pose_keypoints_3d", b"\x00", b"\xff\xfe", b"\xef\xbb\xbf", b"PK\x03\x04", b"\x1b[31m",
          b"12345678901234567890")
 MUTATIONS = (*BINARY, inserting(WORDS), inserting(WORDS), inserting(WORDS))

@@ -74,7 +74,7 @@ def test_a_folder_keeps_its_order_and_is_carried_on(film, tmp_path, run_script):
 
 @pytest.mark.parametrize(("arguments", "line"), [
     (("{film}", "--output", "x.npz"), "--estimator mediapipe: mediapipe is not installed for"),
-    (("{film}", "--output", "x.npz", "--estimator", "rtmlib"), "pip install rtmlib"),
+    (("{film}", "--output", "x.npz", "--estimator", "rtmlib"), "pip install --no-deps rtmlib"),
     (("{film}", "--output", "x.npz", "--estimator", "no.such.module"), "choose mediapipe, rtmlib, or a module"),
     (("{film}", "--output", "x.npy", *SEES_SQUARES), "ends in .npz"),
     (("{film}", "--output", "x.npz", "--people", "0"), "expected 1 or more"),

@@ -58,14 +58,15 @@ def _read(look: Look, wanted: Wanted) -> list[Recording]:
     path, about = look.path, read_about_of(look.path)
     wanted.places(path, 1)
     skeleton = JOINT_SETS.get(str(about.get("joints")))
-    fps, size = about.get("fps"), about.get("image_size")
+    fps: Any = about.get("fps")
+    size: Any = about.get("image_size")
     headers = look.arrays
     rows, joints = (headers["picture"].shape[:2] if len(headers["picture"].shape) == 3 else (0, 0))
     in_space = "space" in headers and wanted.in_space
     shapes_fit = (headers["picture"].shape == (rows, joints, 3) and headers["frame"].shape == (rows,)
                   and headers["person"].shape == (rows,) and len(headers["times_s"].shape) == 1
                   and (not in_space or headers["space"].shape == (rows, joints, 3)))
-    if skeleton is None or skeleton.num_joints != joints or not shapes_fit or not isinstance(fps, int | float):
+    if skeleton is None or skeleton.num_joints != joints or not shapes_fit or not _counts([fps], 1):
         raise UserError(f"{path}: its arrays do not belong together; {_REMEDY}")
     frame, person, times_s = (archive.read_whole(path, key) for key in ("frame", "person", "times_s"))
     picture = archive.read_whole(path, "picture")
@@ -73,16 +74,22 @@ def _read(look: Look, wanted: Wanted) -> list[Recording]:
     length = len(times_s)
     ids, body = np.unique(person, return_inverse=True)
     if not rows or not 0 < length <= MAX_FRAMES or not (np.isfinite(places).all() and np.isfinite(picture).all()) \
-            or frame.dtype.kind != "i" or not ((frame >= 0) & (frame < length)).all() \
+            or frame.dtype.kind != "i" or person.dtype.kind != "i" or not ((frame >= 0) & (frame < length)).all() \
             or length * len(ids) * joints * places.shape[2] > MAX_VALUES:
         raise UserError(f"{path}: holds nobody, or numbers that cannot be; {_REMEDY}")
     frames = np.zeros((length, len(ids), joints, places.shape[2]), np.float32)
     confidence = np.zeros(frames.shape[:3], np.float32)
     frames[frame, body], confidence[frame, body] = places, picture[..., 2]
-    image_size = (int(size[0]), int(size[1])) if isinstance(size, list) and len(size) == 2 else None
+    image_size = (int(size[0]), int(size[1])) if _counts(size, 2) else None
     return [Recording(str(path), frames, skeleton, confidence, tuple(str(word) for word in ids), float(fps),
                       y_down=True, image_size=None if in_space else image_size,
                       unit=Unit.METRES if in_space else Unit.PIXELS, from_poses=True)]
+
+
+def _counts(values: object, length: int) -> bool:
+    """Whether it is a list of so many numbers above 0."""
+    return isinstance(values, list) and len(values) == length and all(
+        isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e9 for value in values)
 
 
 FORMAT = Format("people of a video (.npz of extract_poses.py)", (".npz",), _looks_like, _read)
