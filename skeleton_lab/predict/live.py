@@ -260,7 +260,7 @@ class PacedRecording:
                 return
             sure = (bodies != 0).any(axis=2).astype(bodies.dtype) if confidence is None else confidence[number]
             people = np.concatenate([bodies, sure[..., None]], axis=2)
-            push(Arrival(number, start + number / fps, {body: pose for body, pose in enumerate(people) if pose.any()}))
+            push(Arrival(number, start + number / fps, dict(enumerate(people))))  # as many bodies as it has
 
     def stop(self) -> None:
         """See `Source`."""

@@ -54,7 +54,7 @@ class Window:
     def refresh(self) -> None:
         """Draw the newest frame, if it is another one, and let the window answer."""
         frames = self._live.ring.window(1)
-        if frames and frames[0].number != self._drawn and frames[0].people:
+        if frames and frames[0].number != self._drawn and any(map(np.any, frames[0].people.values())):
             self._drawn = frames[0].number
             sketch = sketch_clip(joined(frames, self._live.source.template).picture(""))
             self._box = _around(self._box, sketch.box)

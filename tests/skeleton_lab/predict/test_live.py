@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -132,3 +133,13 @@ def test_leaving_early_stops_the_source():
     while threading.active_count() > before and clock() < deadline:
         time.sleep(0.01)
     assert threading.active_count() <= before and len(live.ring.window(2)) == 2
+
+
+def test_a_recording_keeps_its_bodies_also_those_who_are_away():
+    """An archive's clips have two, whoever is in them."""
+    two = recording(6)
+    frames = np.concatenate([two.frames, 0 * two.frames], axis=1)
+    arrivals: list[Arrival] = []
+    PacedRecording(replace(two, held=frames, confidence=None), 1000.0).run(arrivals.append)
+    window = joined(arrivals, replace(two, held=frames, confidence=None))
+    np.testing.assert_array_equal(window.frames, frames)
