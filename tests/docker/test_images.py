@@ -29,14 +29,15 @@ TREES = {
     "protogcn": "ProtoGCN",
     "blockgcn": "BlockGCN",
 }
-CONFIGS = {"msg3d": "nturgbd-cross-subject/train_joint", "hypergcn": "base/nturgbd-cross-subject/hyper_joint"}
+CONFIGS = {"msg3d": "nturgbd-cross-subject/train_joint", "hypergcn": "base/nturgbd-cross-subject/hyper_joint",
+           "skateformer": "train/ntu_cs/SkateFormer_j"}
+WINDOWS = {"skateformer": 64}  # frames; of the others 8
 # Who owns the mounts; where this runs as root, somebody without an entry in /etc/passwd.
 USER = os.getuid() or 4321
 SHARED = ("skeleton_lab", "dataset_tools")
 SMALL_MSG3D = ("--batch-size", "4", "--forward-batch-size", "2", "--test-batch-size", "4", "--train-window-size", "8",
                "--test-window-size", "8", "--model-args", "num_gcn_scales=2,num_g3d_scales=1")
-SMALL_CLIPS = ("--batch-size", "2", "--test-batch-size", "4", "--train-feeder-args", "window_size=8",
-               "--test-feeder-args", "window_size=8")
+SMALL_CLIPS = ("--batch-size", "2", "--test-batch-size", "4")
 
 
 def docker(*arguments: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -201,8 +202,9 @@ def training(image: Image, *more: str) -> list[str]:
     if image.model == "msg3d":
         return ["python3", "main.py", "--config", image.config, "--work-dir", "work_dir/run", "--device", "cpu",
                 "--half", *SMALL_MSG3D, *more]
+    window = f"window_size={WINDOWS.get(image.model, 8)}"
     return ["python3", "main.py", "--config", image.config, "--work-dir", "../work_dir/run", "--device", "cpu",
-            *SMALL_CLIPS, *more]
+            *SMALL_CLIPS, "--train-feeder-args", window, "--test-feeder-args", window, *more]
 
 
 def test_the_job_is_done_on_mounted_folders(mounted):

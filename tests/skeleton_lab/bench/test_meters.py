@@ -97,6 +97,7 @@ def test_flops_of_a_convolution_and_a_product(custom):
     x, w = torch.randn(2, 3, 10, 7), torch.randn(5, 3, 3, 1)
     assert count_flops(lambda: conv(x, w)) == 2 * 2 * 5 * 8 * 7 * 3 * 3  # two for a multiply-add, N, outputs, inputs
     a, b = torch.randn(4, 6, 8), torch.randn(4, 8, 9)
+    assert count_flops(lambda: torch.zeros(4, 6).addmm_(torch.ones(4, 5), torch.ones(5, 6))) == 2 * 4 * 5 * 6
     assert count_flops(lambda: torch.einsum("nij,njk->nik", a, b)) == 2 * 4 * 6 * 8 * 9
 
 
