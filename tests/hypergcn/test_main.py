@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 import re
 
@@ -111,11 +110,3 @@ def test_weights_of_another_model_are_refused_in_one_line(archive, run_script, t
     done = run_script(*flags(archive, "--weights", tmp_path / "other.pt", "--work-dir", tmp_path / "work"), cwd=TREE)
     assert done.returncode == 2 and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
     assert not (tmp_path / "work" / "best.pt").exists()
-
-
-def test_the_benchmark_knows_it(run_script, tmp_path):
-    done = run_script("benchmark_models.py", "--model", "hypergcn", "--steps", 1, "--seq-len", 16, "--batch-size", 1,
-                      "--device", "cpu", "--json", tmp_path / "out.json", fresh=True)  # and so is the model's process
-    assert done.returncode == 0, done.stderr
-    row = json.loads((tmp_path / "out.json").read_text())["rows"][0]
-    assert (row["model"], row["status"], row["parameters"]) == ("hypergcn", "ok", 1_098_125)

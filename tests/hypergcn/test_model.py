@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from skeleton_lab.errors import UserError
+from tests.tree_cases import random_clips, scrambled
 
 NUM_CLASS = 5
 NTU = {"num_class": NUM_CLASS, "graph": "graph.ntu_rgb_d.Graph", "hyper_joints": 3}
@@ -16,25 +17,8 @@ UCLA = {**NTU, "graph": "graph.ucla.Graph", "num_point": 20, "num_person": 1, "s
 def scrambled_pair(tree, arguments=NTU):
     """The model and its reference, float64, with the same random weights and running moments."""
     torch.manual_seed(0)
-    model = tree.load("model.hypergcn.Model")(**arguments).double()
-    plain = model.reference(**arguments).double()
-    generator = torch.Generator().manual_seed(1)
-    for parameter in model.parameters():
-        noise = torch.randn(parameter.shape, dtype=torch.float64, generator=generator)
-        parameter.data.add_(0.1 * noise)
-    for name, buffer in model.named_buffers():
-        if name.endswith("running_var"):
-            buffer.uniform_(0.5, 1.5, generator=generator)
-        elif name.endswith("running_mean"):
-            buffer.normal_(generator=generator)
-    assert plain.state_dict().keys() == model.state_dict().keys()
-    plain.load_state_dict(model.state_dict())
-    return model, plain
-
-
-def clips(num_clips: int = 2, frames: int = 9, joints: int = 25, bodies: int = 2) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(2)
-    return torch.randn(num_clips, 3, frames, joints, bodies, dtype=torch.float64, generator=generator)
+    model = tree.load("model.hypergcn.Model")(**arguments)
+    return scrambled(model, model.reference(**arguments))
 
 
 def gradients(model: torch.nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
@@ -58,7 +42,7 @@ def assert_same(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) 
     (NTU, 9, True), (UCLA, 1, False), ({**NTU, "hyper_joints": 0, "num_person": 1}, 6, False)])
 def test_a_training_step_is_the_equations(tree, arguments, frames, memory_friendly):
     ours, plain = scrambled_pair(tree, arguments)
-    x = clips(2, frames, arguments.get("num_point", 25), arguments.get("num_person", 2))
+    x = random_clips(2, frames, arguments.get("num_point", 25), arguments.get("num_person", 2))
     ours.set_memory_friendly(memory_friendly)
     logits, ours_gradients = gradients(ours, x)
     expected, plain_gradients = gradients(plain, x)
@@ -71,16 +55,16 @@ def test_a_training_step_is_the_equations(tree, arguments, frames, memory_friend
 def test_evaluation_is_the_equations(tree):
     ours, plain = (model.eval() for model in scrambled_pair(tree))
     with torch.no_grad():
-        torch.testing.assert_close(ours(clips()), plain(clips()), rtol=1e-8, atol=1e-8)
-    logits, ours_gradients = gradients(ours, clips())  # weights can be trained with the norms frozen
+        torch.testing.assert_close(ours(random_clips()), plain(random_clips()), rtol=1e-8, atol=1e-8)
+    logits, ours_gradients = gradients(ours, random_clips())  # weights can be trained with the norms frozen
     assert logits.requires_grad
-    assert_same(ours_gradients, gradients(plain, clips())[1])
+    assert_same(ours_gradients, gradients(plain, random_clips())[1])
 
 
 def test_half_precision_is_close(tree):
     torch.manual_seed(4)
     model = tree.load("model.hypergcn.Model")(**{**NTU, "independent_starts": True})
-    x = clips(2).float()
+    x = random_clips(2).float()
     exact = model(x)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         half, loss = model(x), model.auxiliary_loss()
@@ -92,9 +76,9 @@ def test_half_precision_is_close(tree):
 
 def test_the_head_is_the_classifier_of_the_features(tree):
     model = tree.load("model.hypergcn.Model")(**NTU, drop_out=0.5).double().eval()
-    features = model.features(clips(3))
+    features = model.features(random_clips(3))
     assert features.shape == (3, 256)
-    assert torch.equal(model.fc(features), model(clips(3)))
+    assert torch.equal(model.fc(features), model(random_clips(3)))
 
 
 def test_exports_with_batch_and_length_open(tree, monkeypatch):
@@ -110,7 +94,7 @@ def test_exports_with_batch_and_length_open(tree, monkeypatch):
     example = Example(channels=3, frames=12, joints=25, bodies=2, open_frames=open_frames)
     program = trace(inference_form(network, NTU), example).module()
     for num_clips, frames in ((1, 12), (3, 17 if open_frames else 12)):
-        x = clips(num_clips, frames).float()
+        x = random_clips(num_clips, frames).float()
         with torch.no_grad():
             expected = network(x)
             torch.testing.assert_close(program(x), expected, rtol=0, atol=1e-4 * max(1, expected.abs().max().item()))
@@ -145,7 +129,7 @@ def test_virtual_joints_start_at_one_place_unless_told_otherwise(tree):
         largest = max(gradient.abs().max() for gradient in torch.autograd.grad(loss, points))
         assert loss_range[0] <= loss <= loss_range[1] and bool(largest > 1e-5) is moved
         assert torch.equal(points[0][0], points[0][1]) is not moved
-    assert together(clips().float()).isfinite().all()  # ties of neighbours harm nothing
+    assert together(random_clips().float()).isfinite().all()  # ties of neighbours harm nothing
 
 
 @pytest.mark.parametrize("hyper_joints", [0, 1])

@@ -8,6 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from skeleton_lab.errors import UserError
+from tests.tree_cases import assert_exports, random_clips, scrambled
 
 NUM_CLASS = 5
 SMALL = {"num_class": NUM_CLASS, "num_prototype": 7, "blocks": [[24, 1], [48, 2], [48, 1]]}
@@ -15,26 +16,10 @@ SMALL = {"num_class": NUM_CLASS, "num_prototype": 7, "blocks": [[24, 1], [48, 2]
 
 def scrambled_pair(tree, **changes):
     """The model and its reference, float64, with the same random weights, running moments and class memory."""
-    model = tree.load("model.protogcn.Model")(**SMALL, **changes).double()
-    plain = model.reference(**SMALL, **changes).double()
-    generator = torch.Generator().manual_seed(1)
-    for parameter in model.parameters():
-        noise = torch.randn(parameter.shape, dtype=torch.float64, generator=generator)
-        parameter.data.add_(0.1 * noise)
-    for name, buffer in model.named_buffers():
-        if name.endswith("running_var"):
-            buffer.uniform_(0.5, 1.5, generator=generator)
-        elif name.endswith("running_mean"):
-            buffer.normal_(generator=generator)
-    assert plain.state_dict().keys() == model.state_dict().keys()
-    plain.load_state_dict(model.state_dict())
+    model = tree.load("model.protogcn.Model")(**SMALL, **changes)
+    model, plain = scrambled(model, model.reference(**SMALL, **changes))
     plain.csc_loss.avg_f.copy_(model.csc_loss.avg_f)
     return model, plain
-
-
-def clips(num_clips: int = 2, frames: int = 9, joints: int = 25, bodies: int = 2) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(2)
-    return torch.randn(num_clips, 3, frames, joints, bodies, dtype=torch.float64, generator=generator)
 
 
 def gradients(model: torch.nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
@@ -60,8 +45,8 @@ def test_a_training_step_is_the_equations(tree, memory_friendly, chunked, monkey
         monkeypatch.setattr(model.aggregation, "body_chunks", lambda x: [slice(0, 3), slice(3, len(x))])
     ours, plain = scrambled_pair(tree)
     ours.set_memory_friendly(memory_friendly)
-    logits, ours_gradients = gradients(ours, clips())
-    expected, plain_gradients = gradients(plain, clips())
+    logits, ours_gradients = gradients(ours, random_clips())
+    expected, plain_gradients = gradients(plain, random_clips())
     torch.testing.assert_close(logits, expected, rtol=1e-8, atol=1e-8)
     for name, mine, theirs in zip(["clips", *dict(ours.named_parameters())], ours_gradients, plain_gradients,
                                   strict=True):
@@ -75,10 +60,10 @@ def test_a_training_step_is_the_equations(tree, memory_friendly, chunked, monkey
 def test_evaluation_is_the_equations(tree):
     ours, plain = (model.eval() for model in scrambled_pair(tree))
     with torch.no_grad():
-        torch.testing.assert_close(ours(clips()), plain(clips()), rtol=1e-8, atol=1e-8)
+        torch.testing.assert_close(ours(random_clips()), plain(random_clips()), rtol=1e-8, atol=1e-8)
         assert ours.graphs is None  # only training needs them
-    logits, ours_gradients = gradients(ours, clips())  # weights can be trained with the norms frozen
-    _, plain_gradients = gradients(plain, clips())
+    logits, ours_gradients = gradients(ours, random_clips())  # weights can be trained with the norms frozen
+    _, plain_gradients = gradients(plain, random_clips())
     assert logits.requires_grad
     for mine, theirs in zip(ours_gradients, plain_gradients, strict=True):
         assert (mine is None) == (theirs is None)
@@ -104,7 +89,7 @@ def test_the_class_memory(tree):
 
 def test_a_kept_graph_is_gone_once_it_is_asked_for(tree):
     model = tree.load("model.protogcn.Model")(**SMALL)
-    logits = model(clips().float())
+    logits = model(random_clips().float())
     assert model.graphs.shape == (2, 625)
     model.auxiliary_loss(logits, torch.tensor([0, 1]))
     assert model.graphs is None
@@ -115,7 +100,7 @@ def test_half_precision_is_close(tree, memory_friendly):
     torch.manual_seed(4)
     model = tree.load("model.protogcn.Model")(**SMALL)
     model.set_memory_friendly(memory_friendly)
-    x, labels = clips(4).float(), torch.arange(4)
+    x, labels = random_clips(4).float(), torch.arange(4)
     exact = model(x)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         half = model(x)
@@ -128,24 +113,13 @@ def test_half_precision_is_close(tree, memory_friendly):
 
 def test_the_head_is_the_classifier_of_the_features(tree):
     model = tree.load("model.protogcn.Model")(**SMALL).double().eval()
-    features = model.features(clips(3))
+    features = model.features(random_clips(3))
     assert features.shape == (3, 48)
-    assert torch.equal(model.fc(features), model(clips(3)))
+    assert torch.equal(model.fc(features), model(random_clips(3)))
 
 
 def test_exports_with_batch_and_length_open(tree):
-    from skeleton_lab.export.formats import Example, trace
-    from skeleton_lab.export.reference import inference_form
-
-    model = scrambled_pair(tree)[0].float().eval()
-    open_frames = hasattr(torch.export.Dim, "DYNAMIC")  # older PyTorch asks for proofs that strides do not permit
-    example = Example(channels=3, frames=12, joints=25, bodies=2, open_frames=open_frames)
-    program = trace(inference_form(model, SMALL), example).module()
-    for num_clips, frames in ((1, 12), (3, 17 if open_frames else 12)):
-        x = clips(num_clips, frames).float()
-        with torch.no_grad():
-            expected = model(x)
-            torch.testing.assert_close(program(x), expected, rtol=0, atol=1e-4 * max(1, expected.abs().max().item()))
+    assert_exports(scrambled_pair(tree)[0].float().eval(), SMALL)
 
 
 @pytest.mark.parametrize(("arguments", "count"), [
@@ -183,4 +157,4 @@ def test_bad_arguments_are_one_line(tree, changes, message):
 
 def test_clips_of_another_skeleton_are_refused(tree):
     with pytest.raises(UserError, match="check num_point"):
-        tree.load("model.protogcn.Model")(**SMALL)(clips(joints=20).float())
+        tree.load("model.protogcn.Model")(**SMALL)(random_clips(joints=20).float())

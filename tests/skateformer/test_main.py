@@ -1,11 +1,7 @@
-"""SkateFormer through its real command line, on a small archive: train, resume, test, predict, refuse; its configs."""
+"""SkateFormer through its real command line, on a small archive: train, resume, test; its configs."""
 
 from __future__ import annotations
 
-import json
-import pickle
-
-import numpy as np
 import pytest
 import torch
 import yaml
@@ -13,7 +9,7 @@ import yaml
 from skeleton_lab.imports import check_arguments
 from skeleton_lab.train.config import read_config
 from tests.scripts.small_archive import write_pair
-from tests.several import run_main
+from tests.tree_cases import train_in_parts
 from tests.trees import ROOT
 
 TREE = ROOT / "SkateFormer"
@@ -100,31 +96,10 @@ def test_the_published_configs_load(tmp_path, spec):
     assert read_config(spec, ["--config", str(again), "--grad-clip", "False"]).grad_max is None
 
 
-def test_resumed_tested_and_predicted(archive, run_script, tmp_path):
-    """Two epochs at once and in two runs end in the same weights; their scores are the test's, and the predictions'.
-
-    The run in two parts recomputes activations in its second one, which changes no number.
-    """
-    whole, parts, tested = tmp_path / "whole", tmp_path / "parts", tmp_path / "tested"
+def test_resumed_and_tested(archive, tmp_path):
+    """Two epochs at once and in two runs end in the same weights; their scores are the test's."""
     fixed = "--schedule", "step", "--step", 1  # a cosine would depend on the number of epochs
-    for words in ((*flags(archive, *fixed, "--num-epoch", 2), "--work-dir", whole),
-                  (*flags(archive, *fixed, "--num-epoch", 1), "--work-dir", parts),
-                  (*flags(archive, *fixed, "--num-epoch", 2, "--resume", "--memory-friendly"), "--work-dir", parts),
-                  (*flags(archive, "--phase", "test", "--save-score", "true", "--weights", whole / "best.pt"),
-                   "--work-dir", tested)):
-        done = run_main("SkateFormer", TREE, list(map(str, words[1:])))
-        assert done.status == 0, done.err
-    first, second = (torch.load(folder / "runs-2-4.pt", weights_only=True) for folder in (whole, parts))
-    assert first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
-
-    best, again = (pickle.loads((folder / "epoch1_test_score.pkl").read_bytes()) for folder in (whole, tested))
+    runs = train_in_parts("SkateFormer", flags(archive, *fixed)[1:], tmp_path)
+    runs.same_weights()
+    best = runs.scores()
     assert list(best) == [f"test_{row}" for row in range(NUM_TEST)]
-    assert all(np.array_equal(best[name], again[name]) for name in best)
-
-
-def test_the_benchmark_knows_it(run_script, tmp_path):
-    done = run_script("benchmark_models.py", "--model", "skateformer", "--steps", 1, "--batch-size", 1, "--device",
-                      "cpu", "--json", tmp_path / "out.json", fresh=True)
-    assert done.returncode == 0, done.stderr
-    row = json.loads((tmp_path / "out.json").read_text())["rows"][0]
-    assert (row["model"], row["status"], row["parameters"]) == ("skateformer", "ok", 3_616_083)
