@@ -55,6 +55,7 @@ MODELS = {"ctrgcn": Entry("CTR-GCN", "model.ctrgcn.Model", {"graph": NTU}),
           "protogcn": Entry("ProtoGCN", "model.protogcn.Model", dict(RECIPES["protogcn"].arguments)),
           "hypergcn": Entry("Hyper-GCN", "model.hypergcn.Model", {"graph": NTU, "hyper_joints": 3}),
           "blockgcn": Entry("BlockGCN", "model.blockgcn.Model", {"graph": NTU}),
+          "freqmixformer": Entry("FreqMixFormer", "model.freqmixformer.Model", {"graph": NTU}),
           "msg3d": Entry("MS-G3D", "model.msg3d.Model", {
               "num_class": 60, "num_point": 25, "num_person": 2, "num_gcn_scales": 13, "num_g3d_scales": 6,
               "graph": "graph.ntu_rgb_d.AdjMatrixGraph"})}

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,8 @@ FIRST_SGD_SEED = 100
 # The gradient of a bias in front of a batch norm is zero but for rounding: norms are compared down to this share of
 # the largest.
 GRAD_NORM_FLOOR = 1e-7
+# FreqMixFormer sums over frames and joints in front of these norms.
+LARGE = {"tem_mixf.branches.3.0.bn.running_var": 1000, "spa_mixf.bn.running_var": 10}
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ def _golden_tensor(key: str, built: Tensor) -> np.ndarray:
     if not built.is_floating_point():
         return built.numpy()
     if part == "running_var":
-        return rng.uniform(0.5, 1.5, shape)
+        return rng.uniform(0.5, 1.5, shape) * next((scale for end, scale in LARGE.items() if key.endswith(end)), 1)
     if part == "running_mean":
         return 0.1 * rng.standard_normal(shape)
     if part == "PA":
@@ -161,8 +163,11 @@ def check_eval_logits(model: nn.Module, golden: Golden) -> None:
     assert_close(model(golden.clips()), golden.figures["eval_logits"], 1e-8)
 
 
-def check_training_pass(model: nn.Module, golden: Golden) -> None:
-    """Logits, loss, gradient norms and running means of one pass of a filled float64 model in training mode."""
+def check_training_pass(model: nn.Module, golden: Golden, unused: Sequence[str] = ()) -> None:
+    """Logits, loss, gradient norms and running means of one pass of a filled float64 model in training mode.
+
+    `unused`: parts of the names of batch norms that the model only holds.
+    """
     model.train()
     logits = model(golden.clips())
     loss = F.cross_entropy(logits, golden.targets)
@@ -176,7 +181,7 @@ def check_training_pass(model: nn.Module, golden: Golden) -> None:
     assert_close(first, golden.figures["data_bn_running_mean"], 1e-8)
     for key, tensor in model.state_dict().items():
         if key.endswith("num_batches_tracked"):
-            assert tensor == 1, f"{key} is {tensor}"
+            assert tensor == (not any(part in key for part in unused)), f"{key} is {tensor}"
 
 
 def check_sgd_losses(model: nn.Module, golden: Golden) -> None:

@@ -74,6 +74,9 @@ RECIPES = {recipe.name: recipe for recipe in (
     # Zhou et al., CVPR 2024, and its published NTU-60 configuration.
     Recipe("blockgcn", "BlockGCN", "model.blockgcn.Model", batch_size=64, forward_batch_size=64, num_frames=64,
            epochs=140, arguments=_CTRGCN_ARGUMENTS),
+    # Wu et al., ACM MM 2024, and its published NTU-60 configuration.
+    Recipe("freqmixformer", "FreqMixFormer", "model.freqmixformer.Model", batch_size=128, forward_batch_size=128,
+           num_frames=64, epochs=100, cpu_clips=2, arguments=_CTRGCN_ARGUMENTS),
     # The defaults of train_skeleton_gcn.py and train_npz_mlp.py.
     Recipe("gcn", ".", "skeleton_lab.toys.models.SkeletonGCN", batch_size=32, forward_batch_size=32, num_frames=64,
            epochs=5, optimizer="AdamW", smaller_batch_flag="--batch-size", cpu_clips=16, probe_clips=(8, 16),

@@ -28,9 +28,10 @@ TREES = {
     "hypergcn": "Hyper-GCN",
     "protogcn": "ProtoGCN",
     "blockgcn": "BlockGCN",
+    "freqmixformer": "FreqMixFormer",
 }
 CONFIGS = {"msg3d": "nturgbd-cross-subject/train_joint", "hypergcn": "base/nturgbd-cross-subject/hyper_joint",
-           "skateformer": "train/ntu_cs/SkateFormer_j"}
+           "skateformer": "train/ntu_cs/SkateFormer_j", "freqmixformer": "nturgbd-cross-subject/joint"}
 WINDOWS = {"skateformer": 64}  # frames; of the others 8
 # Who owns the mounts; where this runs as root, somebody without an entry in /etc/passwd.
 USER = os.getuid() or 4321

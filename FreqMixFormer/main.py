@@ -1,0 +1,33 @@
+#!/usr/bin/env python3
+"""Train or test FreqMixFormer (Wu et al., "Frequency Guidance Matters: ...", ACM MM 2024).
+
+Run inside this folder:
+    python3 main.py --config config/nturgbd-cross-subject/joint.yaml --work-dir ../work_dir/freqmixformer --device 0
+    python3 main.py --config <work dir>/config.yaml --work-dir <work dir> --phase test --weights <work dir>/best.pt
+
+Not for: preparing data (the archives are CTR-GCN's; see its data/ntu/ and the root's converters), or fusing
+streams (ensemble.py).
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+TREE = Path(__file__).resolve().parent
+sys.path[:0] = [str(TREE), str(TREE.parent)]
+
+from skeleton_lab.entry.tree import run
+from skeleton_lab.errors import run_command
+from skeleton_lab.train.spec import TreeSpec
+
+
+def adjust(config: Any, _: frozenset[str]) -> None:
+    """Take the name by which published configurations call the model."""
+    if config.model == "model.skefreqmixformer.Model":
+        config.model = "model.freqmixformer.Model"
+
+
+SPEC = TreeSpec(root=TREE, adjust=adjust)
+
+if __name__ == "__main__":
+    run_command(lambda: run(SPEC))

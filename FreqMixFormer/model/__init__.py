@@ -1,0 +1,1 @@
+"""The model that configurations name: `model.freqmixformer.Model`."""

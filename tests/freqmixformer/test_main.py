@@ -1,0 +1,73 @@
+"""FreqMixFormer through its real command line, on a small archive: train, resume, test, fuse, refuse."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.scripts.small_archive import write_pair
+from tests.several import run_main
+from tests.tree_cases import assert_fused, assert_refuses_weights, assert_resolves, ntu_flags, train_in_parts
+from tests.trees import ROOT
+
+TREE = ROOT / "FreqMixFormer"
+CONFIGS = sorted((TREE / "config").glob("*/*.yaml"))
+NUM_TEST, NUM_CLASS = 6, 4
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    return write_pair(tmp_path_factory.mktemp("archive"), num_train=8, num_test=NUM_TEST, num_classes=NUM_CLASS)[0]
+
+
+def flags(archive) -> list[str]:
+    return [*ntu_flags(archive, "config/nturgbd-cross-subject/joint.yaml", NUM_CLASS), "--model-args",
+            f"num_class={NUM_CLASS},num_frame=8"]
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_each_config_resolves(path, tree):
+    assert_resolves(path, tree)
+
+
+def test_the_configs_are_the_published_recipes():
+    from yaml import safe_load
+
+    found = {}
+    for path in CONFIGS:
+        config = safe_load(path.read_text())
+        if path.parent.name != "demo":
+            found[f"{path.parent.name}/{path.stem}"] = (
+                config["model_args"]["num_class"], config["train_feeder_args"]["data_path"],
+                config["test_feeder_args"].get("vel"), config["batch_size"], config["base_lr"], config["num_epoch"],
+                config["model_args"]["hop"])
+    assert found == {
+        **{f"{name}/{stream}": (classes, f"data/{file}", stream == "motion", batch if stream == "joint" else 128, 0.1,
+                                100, 8)
+           for name, classes, file, batch in (
+               ("nturgbd-cross-subject", 60, "ntu/NTU60_CS.npz", 128),
+               ("nturgbd-cross-view", 60, "ntu/NTU60_CV.npz", 256),
+               ("nturgbd120-cross-subject", 120, "ntu120/NTU120_CSub.npz", 128),
+               ("nturgbd120-cross-set", 120, "ntu120/NTU120_CSet.npz", 128)) for stream in ("joint", "motion")},
+        **{f"ucla/{stream}": (10, stream, None, 128, 0.2, 70, 6) for stream in ("joint", "motion")}}
+
+
+def test_the_published_name_of_the_model_is_known(archive, tmp_path):
+    done = run_main("FreqMixFormer", TREE, [*flags(archive), "--phase", "model_size", "--model",
+                                            "model.skefreqmixformer.Model", "--work-dir", str(tmp_path)])
+    assert done.status == 0, done.err
+
+
+def test_resumed_tested_and_fused(archive, run_script, tmp_path):
+    """Two epochs at once and in two runs end in the same weights; their scores are the test's, and are fused."""
+    runs = train_in_parts("FreqMixFormer", flags(archive), tmp_path)
+    runs.same_weights()
+    scores = runs.scores()
+    assert list(scores) == [f"test_{row}" for row in range(NUM_TEST)]
+    done = run_script("ensemble.py", "--dataset", "ntu/xsub", "--labels", archive, "--joint-dir", runs.whole,
+                      "--bone-dir", runs.tested, cwd=TREE)
+    assert_fused(done, scores, np.arange(NUM_TEST) % NUM_CLASS)
+
+
+def test_weights_of_another_model_are_refused_in_one_line(archive, tmp_path):
+    assert_refuses_weights("FreqMixFormer", flags(archive), tmp_path, "l1.gcn1.alpha")
