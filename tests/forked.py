@@ -81,6 +81,7 @@ def _become(arguments: Sequence[str], cwd: Path, env: dict[str, str], stdout: Pa
     """Take on all that a script can see of the process it runs in, and run it."""
     if session:
         os.setsid()
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # as a terminal would start it, also under nohup
     for descriptor, path, flags in ((0, os.devnull, os.O_RDONLY), (1, stdout, os.O_WRONLY | os.O_CREAT),
                                     (2, stderr, os.O_WRONLY | os.O_CREAT)):
         os.dup2(os.open(path, flags), descriptor)

@@ -114,6 +114,7 @@ def test_an_interrupted_extraction_leaves_nothing(tmp_path, run_script):
     """Ctrl-C in the middle of a video."""
     film = write_film(tmp_path / "long.mp4", 60)
     script = (f"import os, runpy, signal, sys\nsys.path.insert(0, {str(ROOT)!r})\n"
+              "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background jobs ignore it
               "from tests.skeleton_lab.capture import blobs\n"
               "see = blobs.Squares.see\n"
               "def stopped(self, picture, time_ms):\n"

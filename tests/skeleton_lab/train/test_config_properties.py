@@ -29,7 +29,7 @@ BY_TYPE = {flags.boolean: st.booleans(), flags.natural: st.integers(0, 10**9), f
            flags.real: st.floats(0, 1e9), flags.text: WORDS, flags.device_index: st.integers(0, 9) | st.just("cpu")}
 # Settings that other settings or the machine restrict are left at their defaults.
 LEFT_OUT = {"config", "resume", "overwrite", "forward_batch_size", "descriptors", "fusion", "device",
-            "sync_bn", "compile", "accept_changes"}
+            "sync_bn", "compile", "accept_changes", "runtime"}
 FLAGS = [flag for flag in COMMON_FLAGS
          if flag.key not in LEFT_OUT and (flag.mapping or flag.choices or flag.convert in BY_TYPE)]
 
