@@ -9,11 +9,18 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from skeleton_lab import errors
 from tests.forked import run_forked, run_fresh
 from tests.trees import ROOT
 
 settings.register_profile("repeatable", derandomize=True, database=None, deadline=None)
 settings.load_profile("repeatable")  # the same examples in every run
+
+
+@pytest.fixture(autouse=True)
+def nothing_noted(monkeypatch):
+    """What is said once a process is said once a test, whichever came before."""
+    monkeypatch.setattr(errors, "_noted", set())
 
 
 @pytest.fixture(scope="session")

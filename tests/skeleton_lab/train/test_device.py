@@ -8,7 +8,6 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from skeleton_lab import errors
 from skeleton_lab.errors import UserError
 from skeleton_lab.train.device import Precision, check_kernels, choose_device, choose_precision
 from skeleton_lab.train.flags import device_index
@@ -29,8 +28,7 @@ def test_what_is_published_goes_on_with_the_cpu_and_says_so(words):
 
 
 @pytest.mark.parametrize(("word", "said"), [("0", "No CUDA GPU found: using the CPU.\n"), ("auto", ""), ("cpu", "")])
-def test_scripts_that_predict_do_the_same(capsys, monkeypatch, word, said):
-    monkeypatch.setattr(errors, "_noted", set())
+def test_scripts_that_predict_do_the_same(capsys, word, said):
     assert pick_device(word) == torch.device("cpu")
     assert capsys.readouterr().err == said
 
