@@ -171,6 +171,20 @@ def assert_fused(done: Any, scores: Mapping[str, np.ndarray], labels: np.ndarray
     assert re.search(rf"^Top1 Acc: {expected:.4f}%$", done.stdout, re.M), done.stdout + done.stderr
 
 
+def assert_fuses_what_it_trains(tree: str, words: Iterable[object], archive: Path, num_classes: int,
+                                run_script: Callable[..., Any], folder: Path) -> None:
+    """Trained in parts, tested and fused, on an archive whose test clips are of one class after the other."""
+    runs = train_in_parts(tree, words, folder)
+    runs.same_weights()
+    scores = runs.scores()
+    with np.load(archive) as clips:
+        num_test = len(clips["y_test"])
+    assert list(scores) == [f"test_{row}" for row in range(num_test)]
+    done = run_script("ensemble.py", "--dataset", "ntu/xsub", "--labels", archive, "--joint-dir", runs.whole,
+                      "--bone-dir", runs.tested, cwd=ROOT / tree)
+    assert_fused(done, scores, np.arange(num_test) % num_classes)
+
+
 def assert_refuses_weights(tree: str, words: Iterable[object], folder: Path, key: str) -> None:
     """Weights of another model, with a `key` that this one lacks, are one line."""
     torch.save({key: torch.zeros(1)}, folder / "other.pt")

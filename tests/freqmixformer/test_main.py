@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from tests.scripts.small_archive import write_pair
 from tests.several import run_main
-from tests.tree_cases import assert_fused, assert_refuses_weights, assert_resolves, ntu_flags, train_in_parts
+from tests.tree_cases import assert_fuses_what_it_trains, assert_refuses_weights, assert_resolves, ntu_flags
 from tests.trees import ROOT
 
 TREE = ROOT / "FreqMixFormer"
@@ -60,13 +59,7 @@ def test_the_published_name_of_the_model_is_known(archive, tmp_path):
 
 def test_resumed_tested_and_fused(archive, run_script, tmp_path):
     """Two epochs at once and in two runs end in the same weights; their scores are the test's, and are fused."""
-    runs = train_in_parts("FreqMixFormer", flags(archive), tmp_path)
-    runs.same_weights()
-    scores = runs.scores()
-    assert list(scores) == [f"test_{row}" for row in range(NUM_TEST)]
-    done = run_script("ensemble.py", "--dataset", "ntu/xsub", "--labels", archive, "--joint-dir", runs.whole,
-                      "--bone-dir", runs.tested, cwd=TREE)
-    assert_fused(done, scores, np.arange(NUM_TEST) % NUM_CLASS)
+    assert_fuses_what_it_trains("FreqMixFormer", flags(archive), archive, NUM_CLASS, run_script, tmp_path)
 
 
 def test_weights_of_another_model_are_refused_in_one_line(archive, tmp_path):
