@@ -11,6 +11,7 @@ from hypothesis import settings
 
 from skeleton_lab import errors
 from tests.forked import run_forked, run_fresh
+from tests.scripts.small_archive import write_pair
 from tests.trees import ROOT
 
 settings.register_profile("repeatable", derandomize=True, database=None, deadline=None)
@@ -21,6 +22,12 @@ settings.load_profile("repeatable")  # the same examples in every run
 def nothing_noted(monkeypatch):
     """What is said once a process is said once a test, whichever came before."""
     monkeypatch.setattr(errors, "_noted", set())
+
+
+@pytest.fixture(scope="session")
+def tiny_archive(tmp_path_factory) -> Path:
+    """Return an archive of 8 training and 6 test clips of 4 classes, one class after the other."""
+    return write_pair(tmp_path_factory.mktemp("archive"), num_train=8, num_test=6, num_classes=4)[0]
 
 
 @pytest.fixture(scope="session")

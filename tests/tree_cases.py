@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from skeleton_lab.errors import UserError
 from skeleton_lab.export.formats import Example, trace
 from skeleton_lab.export.reference import inference_form
 from skeleton_lab.imports import check_arguments
@@ -110,16 +112,30 @@ def assert_exports(model: nn.Module, arguments: Mapping[str, Any]) -> None:
                                        atol=1e-4 * max(1, expected.abs().max().item()))
 
 
+def assert_head(model: nn.Module, width: int = 256) -> None:
+    """The features (N, width) are what the classifier takes; `model` float64, in evaluation mode."""
+    features = model.features(random_clips(3))
+    assert features.shape == (3, width)
+    assert torch.equal(model.fc(features), model(random_clips(3)))
+
+
+def assert_one_line(model: Callable[..., nn.Module], arguments: Mapping[str, Any], message: str) -> None:
+    """A model of bad arguments is refused in one line."""
+    with pytest.raises(UserError, match=message) as caught:
+        model(**arguments)
+    assert "\n" not in str(caught.value)
+
+
 # Command lines ----------------------------------------------------------------------------------------------------
 
 
-def ntu_flags(archive: Path, config: str, num_classes: int, *more: object) -> list[str]:
-    """Return `main.py`'s words for a small CPU run on an archive of few classes."""
+def ntu_flags(archive: Path, config: str = "config/nturgbd-cross-subject/default.yaml",
+              *model_args: str) -> list[str]:
+    """Return `main.py`'s words for a small CPU run on `tiny_archive`."""
     data = f"data_path={archive},window_size=8"
-    return list(map(str, (
-        "--config", config, "--train-feeder-args", data, "--test-feeder-args", data, "--model-args",
-        f"num_class={num_classes}", "--device", "cpu", "--num-worker", "0", "--batch-size", "4", "--test-batch-size",
-        "4", "--save-epoch", "0", *more)))
+    return ["--config", config, "--train-feeder-args", data, "--test-feeder-args", data, "--model-args",
+            ",".join(("num_class=4", *model_args)), "--device", "cpu", "--num-worker", "0", "--batch-size", "4",
+            "--test-batch-size", "4", "--save-epoch", "0"]
 
 
 def assert_resolves(path: Path, tree: Tree) -> None:
@@ -165,24 +181,23 @@ def train_in_parts(tree: str, words: Iterable[object], folder: Path) -> Runs:
     return runs
 
 
-def assert_fused(done: Any, scores: Mapping[str, np.ndarray], labels: np.ndarray) -> None:
-    """`ensemble.py` has told the accuracy of these scores."""
-    expected = 100 * np.mean(np.stack(list(scores.values())).argmax(1) == labels)
-    assert re.search(rf"^Top1 Acc: {expected:.4f}%$", done.stdout, re.M), done.stdout + done.stderr
+def assert_fuses_what_it_trains(tree: str, words: Iterable[object], archive: Path, run_script: Callable[..., Any],
+                                folder: Path, *more: object) -> tuple[Runs, str]:
+    """Trained in parts, tested and fused, on an archive of one-hot labels; return the runs and what was printed.
 
-
-def assert_fuses_what_it_trains(tree: str, words: Iterable[object], archive: Path, num_classes: int,
-                                run_script: Callable[..., Any], folder: Path) -> None:
-    """Trained in parts, tested and fused, on an archive whose test clips are of one class after the other."""
+    `more`: words of `ensemble.py`.
+    """
     runs = train_in_parts(tree, words, folder)
     runs.same_weights()
     scores = runs.scores()
     with np.load(archive) as clips:
-        num_test = len(clips["y_test"])
-    assert list(scores) == [f"test_{row}" for row in range(num_test)]
+        labels = clips["y_test"].argmax(1)
+    assert list(scores) == [f"test_{row}" for row in range(len(labels))]
     done = run_script("ensemble.py", "--dataset", "ntu/xsub", "--labels", archive, "--joint-dir", runs.whole,
-                      "--bone-dir", runs.tested, cwd=ROOT / tree)
-    assert_fused(done, scores, np.arange(num_test) % num_classes)
+                      "--bone-dir", runs.tested, *more, cwd=ROOT / tree)
+    expected = 100 * np.mean(np.stack(list(scores.values())).argmax(1) == labels)
+    assert re.search(rf"^Top1 Acc: {expected:.4f}%$", done.stdout, re.M), done.stdout + done.stderr
+    return runs, done.stdout
 
 
 def assert_refuses_weights(tree: str, words: Iterable[object], folder: Path, key: str) -> None:

@@ -4,23 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests.scripts.small_archive import write_pair
 from tests.several import run_main
 from tests.tree_cases import assert_fuses_what_it_trains, assert_refuses_weights, assert_resolves, ntu_flags
 from tests.trees import ROOT
 
 TREE = ROOT / "BlockGCN"
 CONFIGS = sorted((TREE / "config").glob("*/*.yaml"))
-NUM_TEST, NUM_CLASS = 6, 4
-
-
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory):
-    return write_pair(tmp_path_factory.mktemp("archive"), num_train=8, num_test=NUM_TEST, num_classes=NUM_CLASS)[0]
-
-
-def flags(archive, *more) -> list[str]:
-    return ntu_flags(archive, "config/nturgbd-cross-subject/default.yaml", NUM_CLASS, *more)
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.parent.name)
@@ -48,20 +37,20 @@ def test_the_configs_are_the_data_sets_and_streams():
                      for stream in ("default", "bone", "vel", "bone_vel")}
 
 
-def test_the_published_names_of_the_model_are_known(archive, tmp_path):
+def test_the_published_names_of_the_model_are_known(tiny_archive, tmp_path):
     """Published configs name `model.ctrgcn.Model`, with options that nothing reads; commands `model.BlockGCN.Model`."""
     for name in ("model.ctrgcn.Model", "model.BlockGCN.Model"):
-        done = run_main("BlockGCN", TREE, [*flags(archive), "--phase", "model_size", "--model", name,
+        done = run_main("BlockGCN", TREE, [*ntu_flags(tiny_archive), "--phase", "model_size", "--model", name,
                                            "--model-args", "joint_label=[0,0,1],num_class=60", "--work-dir",
                                            str(tmp_path)])
         assert done.status == 0, done.err
         assert "1372780" in done.out
 
 
-def test_resumed_tested_and_fused(archive, run_script, tmp_path):
+def test_resumed_tested_and_fused(tiny_archive, run_script, tmp_path):
     """Two epochs at once and in two runs end in the same weights; their scores are the test's, and are fused."""
-    assert_fuses_what_it_trains("BlockGCN", flags(archive), archive, NUM_CLASS, run_script, tmp_path)
+    assert_fuses_what_it_trains("BlockGCN", ntu_flags(tiny_archive), tiny_archive, run_script, tmp_path)
 
 
-def test_weights_of_another_model_are_refused_in_one_line(archive, tmp_path):
-    assert_refuses_weights("BlockGCN", flags(archive), tmp_path, "l1.gcn1.alpha")
+def test_weights_of_another_model_are_refused_in_one_line(tiny_archive, tmp_path):
+    assert_refuses_weights("BlockGCN", ntu_flags(tiny_archive), tmp_path, "l1.gcn1.alpha")

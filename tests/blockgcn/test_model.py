@@ -12,6 +12,8 @@ from skeleton_lab.errors import UserError
 from tests.tree_cases import (
     assert_exports,
     assert_half_is_close,
+    assert_head,
+    assert_one_line,
     assert_same_evaluation,
     assert_same_step,
     random_clips,
@@ -80,10 +82,7 @@ def test_half_precision_is_close(tree, few_blocks):
 
 
 def test_the_head_is_the_classifier_of_the_features(tree):
-    model = tree.load("model.blockgcn.Model")(**NTU, drop_out=0.5).double().eval()
-    features = model.features(random_clips(3))
-    assert features.shape == (3, 256)
-    assert torch.equal(model.fc(features), model(random_clips(3)))
+    assert_head(tree.load("model.blockgcn.Model")(**NTU, drop_out=0.5).double().eval())
 
 
 def test_exports_with_batch_and_length_open(tree, few_blocks):
@@ -124,9 +123,7 @@ def test_clips_stand_for_positions_that_are_not_given(tree):
     ({"graph_args": {"labeling_mode": "distance"}}, "distance"), ({"graph": "graph.nowhere.Graph"}, "graph.nowhere"),
 ])
 def test_bad_arguments_are_one_line(tree, changes, message):
-    with pytest.raises(UserError, match=message) as caught:
-        tree.load("model.blockgcn.Model")(**{**NTU, **changes})
-    assert "\n" not in str(caught.value)
+    assert_one_line(tree.load("model.blockgcn.Model"), {**NTU, **changes}, message)
 
 
 def test_clips_of_another_skeleton_are_refused(tree):

@@ -4,24 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from tests.scripts.small_archive import write_pair
 from tests.several import run_main
 from tests.tree_cases import assert_fuses_what_it_trains, assert_refuses_weights, assert_resolves, ntu_flags
 from tests.trees import ROOT
 
 TREE = ROOT / "FreqMixFormer"
 CONFIGS = sorted((TREE / "config").glob("*/*.yaml"))
-NUM_TEST, NUM_CLASS = 6, 4
-
-
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory):
-    return write_pair(tmp_path_factory.mktemp("archive"), num_train=8, num_test=NUM_TEST, num_classes=NUM_CLASS)[0]
 
 
 def flags(archive) -> list[str]:
-    return [*ntu_flags(archive, "config/nturgbd-cross-subject/joint.yaml", NUM_CLASS), "--model-args",
-            f"num_class={NUM_CLASS},num_frame=8"]
+    return ntu_flags(archive, "config/nturgbd-cross-subject/joint.yaml", "num_frame=8")
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: f"{path.parent.name}-{path.stem}")
@@ -51,16 +43,16 @@ def test_the_configs_are_the_published_recipes():
         **{f"ucla/{stream}": (10, stream, None, 128, 0.2, 70, 6) for stream in ("joint", "motion")}}
 
 
-def test_the_published_name_of_the_model_is_known(archive, tmp_path):
-    done = run_main("FreqMixFormer", TREE, [*flags(archive), "--phase", "model_size", "--model",
+def test_the_published_name_of_the_model_is_known(tiny_archive, tmp_path):
+    done = run_main("FreqMixFormer", TREE, [*flags(tiny_archive), "--phase", "model_size", "--model",
                                             "model.skefreqmixformer.Model", "--work-dir", str(tmp_path)])
     assert done.status == 0, done.err
 
 
-def test_resumed_tested_and_fused(archive, run_script, tmp_path):
+def test_resumed_tested_and_fused(tiny_archive, run_script, tmp_path):
     """Two epochs at once and in two runs end in the same weights; their scores are the test's, and are fused."""
-    assert_fuses_what_it_trains("FreqMixFormer", flags(archive), archive, NUM_CLASS, run_script, tmp_path)
+    assert_fuses_what_it_trains("FreqMixFormer", flags(tiny_archive), tiny_archive, run_script, tmp_path)
 
 
-def test_weights_of_another_model_are_refused_in_one_line(archive, tmp_path):
-    assert_refuses_weights("FreqMixFormer", flags(archive), tmp_path, "l1.gcn1.alpha")
+def test_weights_of_another_model_are_refused_in_one_line(tiny_archive, tmp_path):
+    assert_refuses_weights("FreqMixFormer", flags(tiny_archive), tmp_path, "l1.gcn1.alpha")

@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-import pickle
 import re
 
-import numpy as np
-import pytest
-import torch
 from yaml import safe_load
 
-from tests.scripts.small_archive import write_pair
-from tests.several import run_main
+from tests.tree_cases import assert_fuses_what_it_trains, assert_refuses_weights, ntu_flags
 from tests.trees import ROOT
 
 TREE = ROOT / "Hyper-GCN"
 CONFIGS = sorted((TREE / "config").rglob("*.yaml"))
-NUM_TEST, NUM_CLASS = 6, 4
 
 
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory):
-    return write_pair(tmp_path_factory.mktemp("archive"), num_train=8, num_test=NUM_TEST, num_classes=NUM_CLASS)[0]
-
-
-def flags(archive, *more) -> tuple:
-    data = f"data_path={archive},window_size=8"
-    return ("main.py", "--config", "config/base/nturgbd-cross-view/hyper_joint.yaml", "--train-feeder-args", data,
-            "--test-feeder-args", data, "--model-args", f"num_class={NUM_CLASS}", "--device", "cpu", "--num-worker",
-            "0", "--batch-size", "4", "--test-batch-size", "4", "--save-epoch", "0", *more)
+def flags(archive) -> list[str]:
+    return ntu_flags(archive, "config/base/nturgbd-cross-view/hyper_joint.yaml")
 
 
 def test_each_config_resolves(tree):
@@ -72,41 +58,19 @@ def test_the_configs_are_the_published_ones():
                 assert [config[key] for key in recipe] == [64, 140, [110, 120], 5, 0.0004, True]
 
 
-def test_resumed_tested_and_fused(archive, run_script, tmp_path):
-    """Two epochs at once and in two runs end in the same weights; their scores are the test's; ensemble.py joins them.
-
-    The run in two parts recomputes activations in its second one, which changes no number. The loss is smoothed
-    cross-entropy, and the divergence loss beside it, which is 1 at the start.
-    """
-    whole, parts, tested = tmp_path / "whole", tmp_path / "parts", tmp_path / "tested"
-    for words in ((*flags(archive, "--num-epoch", 2), "--work-dir", whole),
-                  (*flags(archive, "--num-epoch", 1), "--work-dir", parts),
-                  (*flags(archive, "--num-epoch", 2, "--resume", "--memory-friendly"), "--work-dir", parts),
-                  (*flags(archive, "--phase", "test", "--save-score", "true", "--weights", whole / "best.pt"),
-                   "--work-dir", tested)):
-        done = run_main("Hyper-GCN", TREE, list(map(str, words[1:])))
-        assert done.status == 0, done.err
-    first, second = (torch.load(folder / "runs-2-4.pt", weights_only=True) for folder in (whole, parts))
-    assert first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
-    logs = [(folder / "log.txt").read_text() for folder in (whole, parts)]
+def test_resumed_tested_and_fused(tiny_archive, run_script, tmp_path):
+    """Four streams are fused with the weights of the size; the divergence loss is 1 at the start, beside the other."""
+    whole = tmp_path / "whole"
+    runs, printed = assert_fuses_what_it_trains(
+        "Hyper-GCN", flags(tiny_archive), tiny_archive, run_script, tmp_path, "--joint-motion-dir", whole,
+        "--bone-motion-dir", whole, "--size", "large")
+    assert re.findall(r"1\.4|0\.5", printed) == ["1.4", "0.5"]
+    logs = [(folder / "log.txt").read_text() for folder in (runs.whole, runs.parts)]
     losses = [re.findall(r"Mean (?:training|auxiliary) loss: [0-9]+\.[0-9]{4}", log) for log in logs]
     assert losses[0] == losses[1] and losses[0][1] == "Mean auxiliary loss: 1.0000"
-    settings = safe_load((whole / "config.yaml").read_text())
+    settings = safe_load((runs.whole / "config.yaml").read_text())
     assert settings["label_smoothing"] == 0.1 and f"# Parameters: {1_041_677 - 56 * 257}" in logs[0]
 
-    best, again = (pickle.loads((folder / "epoch1_test_score.pkl").read_bytes()) for folder in (whole, tested))
-    assert list(best) == [f"test_{row}" for row in range(NUM_TEST)]
-    assert all(np.array_equal(best[name], again[name]) for name in best)
-    done = run_script("ensemble.py", "--dataset", "ntu/xsub", "--labels", archive, "--joint-dir", whole, "--bone-dir",
-                      tested, "--joint-motion-dir", whole, "--bone-motion-dir", tested, "--size", "large", cwd=TREE)
-    labels = np.arange(NUM_TEST) % NUM_CLASS
-    expected = 100 * np.mean(np.stack(list(best.values())).argmax(1) == labels)
-    assert re.search(rf"^Top1 Acc: {expected:.4f}%$", done.stdout, re.M), done.stdout + done.stderr
-    assert re.findall(r"1\.4|0\.5", done.stdout) == ["1.4", "0.5"], done.stdout
 
-
-def test_weights_of_another_model_are_refused_in_one_line(archive, run_script, tmp_path):
-    torch.save({"l1.gcn1.topology": torch.zeros(1)}, tmp_path / "other.pt")
-    done = run_script(*flags(archive, "--weights", tmp_path / "other.pt", "--work-dir", tmp_path / "work"), cwd=TREE)
-    assert done.returncode == 2 and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
-    assert not (tmp_path / "work" / "best.pt").exists()
+def test_weights_of_another_model_are_refused_in_one_line(tiny_archive, tmp_path):
+    assert_refuses_weights("Hyper-GCN", flags(tiny_archive), tmp_path, "l1.gcn1.topology")

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from skeleton_lab.errors import UserError
-from tests.tree_cases import random_clips, scrambled
+from tests.tree_cases import assert_exports, assert_head, assert_one_line, random_clips, scrambled
 
 NUM_CLASS = 5
 NTU = {"num_class": NUM_CLASS, "graph": "graph.ntu_rgb_d.Graph", "hyper_joints": 3}
@@ -75,29 +75,15 @@ def test_half_precision_is_close(tree):
 
 
 def test_the_head_is_the_classifier_of_the_features(tree):
-    model = tree.load("model.hypergcn.Model")(**NTU, drop_out=0.5).double().eval()
-    features = model.features(random_clips(3))
-    assert features.shape == (3, 256)
-    assert torch.equal(model.fc(features), model(random_clips(3)))
+    assert_head(tree.load("model.hypergcn.Model")(**NTU, drop_out=0.5).double().eval())
 
 
 def test_exports_with_batch_and_length_open(tree, monkeypatch):
     """The stem, the head, and three blocks with all kinds of shortcuts: enough, and traced in less time."""
     import model.reference  # the tree's, which is open
 
-    from skeleton_lab.export.formats import Example, trace
-    from skeleton_lab.export.reference import inference_form
-
     monkeypatch.setattr(model.reference, "STAGES", ((4, 5, 6),))
-    network = scrambled_pair(tree)[0].float().eval()
-    open_frames = hasattr(torch.export.Dim, "DYNAMIC")  # older PyTorch asks for proofs that strides do not permit
-    example = Example(channels=3, frames=12, joints=25, bodies=2, open_frames=open_frames)
-    program = trace(inference_form(network, NTU), example).module()
-    for num_clips, frames in ((1, 12), (3, 17 if open_frames else 12)):
-        x = random_clips(num_clips, frames).float()
-        with torch.no_grad():
-            expected = network(x)
-            torch.testing.assert_close(program(x), expected, rtol=0, atol=1e-4 * max(1, expected.abs().max().item()))
+    assert_exports(scrambled_pair(tree)[0].float().eval(), NTU)
 
 
 @pytest.mark.parametrize(("arguments", "trained", "constant"), [
@@ -152,9 +138,7 @@ def test_the_graph_is_a_constant_among_the_parameters(tree):
     ({"graph_args": {"labeling_mode": "spatial"}}, "spatial"), ({"graph": "graph.nowhere.Graph"}, "graph.nowhere"),
     ({"hyper_joints": -1}, "hyper_joints -1"), ({"hyper_joints": True}, "hyper_joints True")])
 def test_bad_arguments_are_one_line(tree, changes, message):
-    with pytest.raises(UserError, match=message) as caught:
-        tree.load("model.hypergcn.Model")(**{**NTU, **changes})
-    assert "\n" not in str(caught.value)
+    assert_one_line(tree.load("model.hypergcn.Model"), {**NTU, **changes}, message)
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 4, 20, 2), (1, 3, 4, 25, 1), (1, 2, 4, 25, 2), (1, 4, 75)])

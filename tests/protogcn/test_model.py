@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from skeleton_lab.errors import UserError
-from tests.tree_cases import assert_exports, random_clips, scrambled
+from tests.tree_cases import assert_exports, assert_head, assert_one_line, random_clips, scrambled
 
 NUM_CLASS = 5
 SMALL = {"num_class": NUM_CLASS, "num_prototype": 7, "blocks": [[24, 1], [48, 2], [48, 1]]}
@@ -112,10 +112,7 @@ def test_half_precision_is_close(tree, memory_friendly):
 
 
 def test_the_head_is_the_classifier_of_the_features(tree):
-    model = tree.load("model.protogcn.Model")(**SMALL).double().eval()
-    features = model.features(random_clips(3))
-    assert features.shape == (3, 48)
-    assert torch.equal(model.fc(features), model(random_clips(3)))
+    assert_head(tree.load("model.protogcn.Model")(**SMALL).double().eval(), width=48)
 
 
 def test_exports_with_batch_and_length_open(tree):
@@ -150,9 +147,7 @@ def test_all_blocks_begin_with_one_random_topology(tree):
     ({"num_point": 26}, "up to 25 joints"), ({"num_prototype": 0}, "num_prototype=0"),
     ({"blocks": [[32, 1]]}, "multiple of 24"), ({"blocks": [3]}, "plan of blocks"), ({"num_class": "x"}, "num_class")])
 def test_bad_arguments_are_one_line(tree, changes, message):
-    with pytest.raises(UserError, match=message) as caught:
-        tree.load("model.protogcn.Model")(**{**SMALL, **changes})
-    assert "\n" not in str(caught.value)
+    assert_one_line(tree.load("model.protogcn.Model"), {**SMALL, **changes}, message)
 
 
 def test_clips_of_another_skeleton_are_refused(tree):

@@ -8,13 +8,11 @@ import yaml
 
 from skeleton_lab.imports import check_arguments
 from skeleton_lab.train.config import read_config
-from tests.scripts.small_archive import write_pair
 from tests.tree_cases import train_in_parts
 from tests.trees import ROOT
 
 TREE = ROOT / "SkateFormer"
 CONFIGS = sorted((TREE / "config").glob("**/*.yaml"))
-NUM_TEST, NUM_CLASS = 6, 4
 PUBLISHED = """
 work_dir: ./work_dir/ntu_cs/SkateFormer_j
 feeder: feeders.feeder_ntu.Feeder
@@ -46,15 +44,10 @@ num_epoch: 500
 """
 
 
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory):
-    return write_pair(tmp_path_factory.mktemp("archive"), num_train=8, num_test=NUM_TEST, num_classes=NUM_CLASS)[0]
-
-
 def flags(archive, *more) -> tuple:
     data = f"data_path={archive}"
     return ("main.py", "--config", "config/demo/default.yaml", "--train-feeder-args", data, "--test-feeder-args", data,
-            "--model-args", f"num_class={NUM_CLASS}", "--device", "cpu", "--num-worker", "0", "--batch-size", "4",
+            "--model-args", "num_class=4", "--device", "cpu", "--num-worker", "0", "--batch-size", "4",
             "--test-batch-size", "4", "--save-epoch", "0", "--eval-interval", "1", *more)
 
 
@@ -96,10 +89,10 @@ def test_the_published_configs_load(tmp_path, spec):
     assert read_config(spec, ["--config", str(again), "--grad-clip", "False"]).grad_max is None
 
 
-def test_resumed_and_tested(archive, tmp_path):
+def test_resumed_and_tested(tiny_archive, tmp_path):
     """Two epochs at once and in two runs end in the same weights; their scores are the test's."""
     fixed = "--schedule", "step", "--step", 1  # a cosine would depend on the number of epochs
-    runs = train_in_parts("SkateFormer", flags(archive, *fixed)[1:], tmp_path)
+    runs = train_in_parts("SkateFormer", flags(tiny_archive, *fixed)[1:], tmp_path)
     runs.same_weights()
     best = runs.scores()
-    assert list(best) == [f"test_{row}" for row in range(NUM_TEST)]
+    assert list(best) == [f"test_{row}" for row in range(6)]

@@ -7,22 +7,11 @@ import json
 import numpy as np
 import pytest
 
-from tests.scripts.small_archive import write_pair
 from tests.tree_cases import assert_fuses_what_it_trains, assert_refuses_weights, assert_resolves, ntu_flags
 from tests.trees import ROOT
 
 TREE = ROOT / "ST-GCN"
 CONFIGS = sorted((TREE / "config").glob("*/default.yaml"))
-NUM_TEST, NUM_CLASS = 6, 4
-
-
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory):
-    return write_pair(tmp_path_factory.mktemp("archive"), num_train=8, num_test=NUM_TEST, num_classes=NUM_CLASS)[0]
-
-
-def flags(archive, *more) -> list[str]:
-    return ntu_flags(archive, "config/nturgbd-cross-subject/default.yaml", NUM_CLASS, *more)
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.parent.name)
@@ -42,13 +31,13 @@ def test_the_ntu_configs_are_the_data_sets():
             ("nturgbd120-cross-set", 120, "ntu120/NTU120_CSet.npz"))}
 
 
-def test_resumed_tested_and_fused(archive, run_script, tmp_path):
+def test_resumed_tested_and_fused(tiny_archive, run_script, tmp_path):
     """Two epochs at once and in two runs end in the same weights; their scores are the test's, and are fused."""
-    assert_fuses_what_it_trains("ST-GCN", flags(archive), archive, NUM_CLASS, run_script, tmp_path)
+    assert_fuses_what_it_trains("ST-GCN", ntu_flags(tiny_archive), tiny_archive, run_script, tmp_path)
 
 
-def test_weights_of_another_model_are_refused_in_one_line(archive, tmp_path):
-    assert_refuses_weights("ST-GCN", flags(archive), tmp_path, "l1.gcn1.alpha")
+def test_weights_of_another_model_are_refused_in_one_line(tiny_archive, tmp_path):
+    assert_refuses_weights("ST-GCN", ntu_flags(tiny_archive), tmp_path, "l1.gcn1.alpha")
 
 
 def test_made_up_ucla_recordings_are_read(tree, tmp_path):
