@@ -56,7 +56,7 @@ def main(options: argparse.Namespace) -> None:
     converted = all(conversion.is_converted(header) for header in headers)
     same_file = output.exists() and output.samefile(source)
     if output.is_dir():
-        raise UserError(f"{output}: is a folder; name the .npz file to write")
+        raise UserError(f"{output}: is a folder; name the file to write")
     if same_file and not converted:
         raise UserError(f"{output}: is the input itself, which stays as it is; give another --output")
     labels = [layouts.read_labels(header) for header in headers]

@@ -28,10 +28,9 @@ def read_options() -> argparse.Namespace:
     parser = Parser(__doc__)
     add_options(parser)
     parser.add_argument("--format", required=True, choices=("onnx", "torch_export", "pyskl"), help="the kind of file")
-    parser.add_argument("--output", required=True, type=Path, metavar="FILE", help="the file to write")
+    parser.add_output("FILE")
     parser.add_argument("--frames", type=int, metavar="T", help="frames of the clips to trace and check with (default: "
                         "as the run's test clips, else 64)")
-    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
     return parser.parse_args()
 
 
@@ -40,7 +39,7 @@ if __name__ == "__main__":
 
 from skeleton_lab.export.export import TOLERANCE, example_for, export
 from skeleton_lab.export.formats import LEAST_FRAMES, ONNX, TORCH_EXPORT, require
-from skeleton_lab.files import claim, size_text
+from skeleton_lab.files import claim_new, size_text
 from skeleton_lab.foreign.exported import PYSKL, write_checkpoint
 from skeleton_lab.train.trained import open_chosen
 
@@ -48,13 +47,11 @@ OTHER = {ONNX: "onnxruntime", TORCH_EXPORT: "torch.export.load"}
 
 
 def main(options: argparse.Namespace) -> None:
-    claim(options.output)
+    claim_new(options.output, options.overwrite)
     if options.frames is not None and options.frames < LEAST_FRAMES:
         raise UserError(f"--frames {options.frames}: is too few; give {LEAST_FRAMES} or more")
     if options.format != PYSKL:
         require(options.format)
-    if options.output.exists() and not options.overwrite:
-        raise UserError(f"{options.output}: exists; choose another --output, or replace it with --overwrite")
     trained = open_chosen(options)
     if options.format == PYSKL:
         config = write_checkpoint(trained, options.output)

@@ -11,7 +11,6 @@ streams (ensemble.py).
 
 import sys
 from pathlib import Path
-from typing import Any
 
 TREE = Path(__file__).resolve().parent
 sys.path[:0] = [str(TREE), str(TREE.parent)]
@@ -20,16 +19,7 @@ from skeleton_lab.entry.tree import run
 from skeleton_lab.errors import run_command
 from skeleton_lab.train.spec import TreeSpec
 
-NAMES = ("model.ctrgcn.Model", "model.BlockGCN.Model")  # of the model in published configurations and commands
-
-
-def adjust(config: Any, _: frozenset[str]) -> None:
-    """Take the names by which published configurations and commands call the model."""
-    if config.model in NAMES:
-        config.model = "model.blockgcn.Model"
-
-
-SPEC = TreeSpec(root=TREE, adjust=adjust)
+SPEC = TreeSpec(root=TREE, models=dict.fromkeys(("model.ctrgcn.Model", "model.BlockGCN.Model"), "model.blockgcn.Model"))
 
 if __name__ == "__main__":
     run_command(lambda: run(SPEC))

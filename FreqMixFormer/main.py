@@ -11,7 +11,6 @@ streams (ensemble.py).
 
 import sys
 from pathlib import Path
-from typing import Any
 
 TREE = Path(__file__).resolve().parent
 sys.path[:0] = [str(TREE), str(TREE.parent)]
@@ -20,14 +19,7 @@ from skeleton_lab.entry.tree import run
 from skeleton_lab.errors import run_command
 from skeleton_lab.train.spec import TreeSpec
 
-
-def adjust(config: Any, _: frozenset[str]) -> None:
-    """Take the name by which published configurations call the model."""
-    if config.model == "model.skefreqmixformer.Model":
-        config.model = "model.freqmixformer.Model"
-
-
-SPEC = TreeSpec(root=TREE, adjust=adjust)
+SPEC = TreeSpec(root=TREE, models={"model.skefreqmixformer.Model": "model.freqmixformer.Model"})
 
 if __name__ == "__main__":
     run_command(lambda: run(SPEC))

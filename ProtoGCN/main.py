@@ -2,11 +2,11 @@
 """Train or test ProtoGCN (Liu et al., "Revealing Key Details to See Differences", CVPR 2025).
 
 Run inside this folder:
-    python3 main.py --config config/nturgbd-cross-subject/default.yaml --work-dir ../work_dir/protogcn --device 0
+    python3 main.py --config config/pyskl/ntu60-xsub-j.yaml --work-dir ../work_dir/protogcn --device 0
     python3 main.py --config <work dir>/config.yaml --work-dir <work dir> --phase test --weights <work dir>/best.pt
 
-Not for: preparing data (the archives are CTR-GCN's; see its data/ntu/ and the converters at the repository's root), or
-fusing streams (ensemble.py).
+Not for: preparing data (dataset_tools/convert_pyskl.py makes the archives of config/pyskl/; CTR-GCN's serve the other
+configs), or fusing streams (ensemble.py).
 """
 
 import sys

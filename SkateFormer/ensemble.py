@@ -2,7 +2,8 @@
 """Fuse the test scores of SkateFormer's streams: joint, bone, and their motions.
 
 Run inside this folder, after testing each stream:
-    python3 ensemble.py --dataset ntu/xsub --joint-dir ../work_dir/joint --bone-dir ../work_dir/bone
+    python3 ensemble.py --dataset ntu/xsub --joint-dir work_dir/ntu_cs/SkateFormer_j \\
+        --bone-dir work_dir/ntu_cs/SkateFormer_b
 
 Not for: choosing weights on the test set. The default weights are CTR-GCN's published ones.
 """

@@ -22,7 +22,6 @@ from skeleton_lab.train.config import Config
 from skeleton_lab.train.flags import boolean, real, text
 from skeleton_lab.train.spec import Flag, TreeSpec
 
-PUBLISHED_MODEL = "model.SkateFormer.SkateFormer_"
 PUBLISHED_ARGUMENTS = {"num_classes": "num_class", "num_points": "num_point", "num_people": "num_person"}
 SMOOTHING, LONGEST_GRADIENT = 0.1, 1.0
 
@@ -36,8 +35,6 @@ FLAGS = (
 
 def adjust(config: Config, explicit: frozenset[str]) -> None:
     """Carry out the published names of settings; called by the engine with the resolved config."""
-    if config.model == PUBLISHED_MODEL:
-        config.model = "model.skateformer.Model"
     config.model_args = {PUBLISHED_ARGUMENTS.get(name, name): value for name, value in config.model_args.items()}
     if config.loss_type == "LSCE" and "label_smoothing" not in explicit:
         config.label_smoothing = SMOOTHING
@@ -52,6 +49,7 @@ SPEC = TreeSpec(
     root=TREE,
     defaults={"optimizer": "AdamW", "schedule": "cosine", "min_lr": 0.01, "warmup_lr": 0.01},
     flags=FLAGS,
+    models={"model.SkateFormer.SkateFormer_": "model.skateformer.Model"},
     adjust=adjust,
 )
 

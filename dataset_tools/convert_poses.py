@@ -27,7 +27,7 @@ def read_options() -> argparse.Namespace:
     parser = Parser(__doc__)
     parser.add_argument("--input", type=input_path, required=True, metavar="DIR", help="folder of folders, one class "
                         "each; classes are called as these are")
-    parser.add_argument("--output", type=Path, required=True, metavar="NPZ", help="archive to write")
+    parser.add_output("NPZ", "archive to write")
     parser.add_argument("--joints", metavar="NAME", help="the files' joints, where they do not tell: coco17, "
                         "body25, ...")
     parser.add_argument("--to", choices=("ntu25", "coco17"), help="the archive's joints (default: ntu25 for joints in "
@@ -48,7 +48,6 @@ def read_options() -> argparse.Namespace:
                         "joints in space")
     parser.add_argument("--skip-damaged", action="store_true", help="leave out files that are damaged or show nobody, "
                         "and say which, instead of stopping")
-    parser.add_argument("--overwrite", action="store_true", help="replace an output that exists")
     return parser.parse_args()
 
 
@@ -85,7 +84,7 @@ from skeleton_lab.data.formats.recording import Unit
 from skeleton_lab.data.prepare import own_config
 from skeleton_lab.data.prepare.class_folders import Clips, read_clips, split_by_list, split_by_share
 from skeleton_lab.data.prepare.own_archive import is_in_space, write_archive
-from skeleton_lab.files import claim, size_text
+from skeleton_lab.files import claim_new, size_text
 
 USUAL_FPS = 30.0
 
@@ -119,9 +118,7 @@ def check(options: argparse.Namespace) -> None:
     if options.config_for and options.config_for not in own_config.trees(ROOT):
         raise UserError(f"--config-for {options.config_for}: is no tree here; choose "
                         f"{', '.join(own_config.trees(ROOT))}")
-    claim(options.output)
-    if options.output.exists() and not options.overwrite:
-        raise UserError(f"{options.output}: exists; give another --output, or --overwrite to replace it")
+    claim_new(options.output, options.overwrite)
 
 
 def rate_of(clips: Clips, given: float | None) -> float:

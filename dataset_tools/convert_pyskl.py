@@ -20,14 +20,14 @@ ROOT = next(folder for folder in Path(__file__).resolve().parents if (folder / "
 sys.path.insert(0, str(ROOT))
 
 from skeleton_lab.command.options import Parser, input_path, read_early
-from skeleton_lab.errors import UserError, run_command
+from skeleton_lab.errors import run_command
 
 
 def read_options() -> argparse.Namespace:
     parser = Parser(__doc__)
     parser.add_argument("--input", type=input_path, required=True, metavar="PKL", help="annotation file, or a "
                         "folder of .skeleton recordings")
-    parser.add_argument("--output", type=Path, required=True, metavar="NPZ", help="archive to write")
+    parser.add_output("NPZ", "archive to write")
     parser.add_argument("--skeletons", type=Path, metavar="DIR", help="of Kinetics-400's compressed form: the folder "
                         "with <clip>.pkl of each (default: that of --input)")
     parser.add_argument("--least-box", type=float, default=0.0, metavar="SCORE", help="of that form: leave out "
@@ -38,7 +38,6 @@ def read_options() -> argparse.Namespace:
                         "choose persons and frames (default: %(default)s)")
     parser.add_argument("--missing-list", type=input_path, metavar="FILE", help="of recordings: the official list of "
                         "those to leave out")
-    parser.add_argument("--overwrite", action="store_true", help="replace an output that exists")
     return parser.parse_args()
 
 
@@ -48,14 +47,11 @@ if __name__ == "__main__":
 from skeleton_lab.data.formats.pose_clips import write_pose_clips
 from skeleton_lab.data.formats.pyskl_annotations import Annotations
 from skeleton_lab.data.prepare.pose_bodies import RawClips
-from skeleton_lab.files import claim, size_text
+from skeleton_lab.files import claim_new, size_text
 
 
 def main(options: argparse.Namespace) -> None:
-    claim(options.output)
-    if options.output.exists() and (options.output.resolve() == options.input.resolve() or not options.overwrite):
-        raise UserError(f"{options.output}: exists; give another --output, or --overwrite to replace it (never the "
-                        "input)")
+    claim_new(options.output, options.overwrite, source=options.input)
     if options.input.is_file():
         print(f"{options.input}: {size_text(options.input.stat().st_size)}; reading it takes about as much memory")
     annotations = read(options)

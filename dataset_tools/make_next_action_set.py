@@ -18,14 +18,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(next(p for p in Path(__file__).resolve().parents if (p / "skeleton_lab").is_dir())))
 
-from skeleton_lab.command.options import Parser, read_early
+from skeleton_lab.command.options import Parser, read_early, require_within
 from skeleton_lab.data.generate.synthetic_actions import MAX_FRAMES
 from skeleton_lab.errors import UserError, run_command
 
 
 def read_options() -> argparse.Namespace:
     parser = Parser(__doc__)
-    parser.add_argument("--output", type=Path, required=True, metavar="NPZ", help="archive to write")
+    parser.add_output("NPZ", "archive to write")
     parser.add_argument("--actions", type=int, default=10,
                         help="number of actions, 3 to 60 (default: 10); every fifth is done by two people")
     parser.add_argument("--shown", type=int, default=2, help="actions in a row in each clip (default: 2)")
@@ -37,7 +37,6 @@ def read_options() -> argparse.Namespace:
                         f"follow (default: {MAX_FRAMES} for each action shown, which is the least)")
     parser.add_argument("--seed", type=int, default=0,
                         help="another seed gives another chain and other clips (default: 0)")
-    parser.add_argument("--overwrite", action="store_true", help="replace an output that exists")
     options = parser.parse_args()
     if options.frames is None:
         options.frames = options.shown * MAX_FRAMES
@@ -56,7 +55,7 @@ from skeleton_lab.data.formats.layouts import FRAME_VALUES, NUM_BODIES, NUM_COOR
 from skeleton_lab.data.formats.ntu import NTU60, SampleName
 from skeleton_lab.data.generate import synthetic, synthetic_actions
 from skeleton_lab.data.generate.next_action import Chain, concatenate
-from skeleton_lab.files import claim, size_text
+from skeleton_lab.files import claim_new, size_text
 from skeleton_lab.skeletons import NTU_25
 
 CENTRE_JOINT = 1  # the middle of the spine
@@ -77,8 +76,8 @@ class Sequence:
 
 
 def main(options: argparse.Namespace) -> None:
-    claim(options.output)
     check(options)
+    claim_new(options.output, options.overwrite)
     chain = Chain.make(options.actions, options.likely, options.seed)
     protocol = next(protocol for protocol in NTU60.protocols if protocol.name == "xsub")
     parts = {"train": plan(options.train, protocol.train, chain, options),
@@ -97,18 +96,11 @@ def main(options: argparse.Namespace) -> None:
 
 def check(options: argparse.Namespace) -> None:
     """Refuse options that make no data set."""
-    for name, least, most in (("actions", 3, synthetic.NUM_ACTIONS), ("shown", 1, 60), ("train", 1, 1_000_000),
-                              ("test", 1, 1_000_000), ("seed", 0, 2**32 - 1),
-                              ("frames", options.shown * MAX_FRAMES, 10_000)):
-        if not least <= getattr(options, name) <= most:
-            raise UserError(f"--{name} {getattr(options, name)}: must be between {least} and {most}")
+    require_within(options, actions=(3, synthetic.NUM_ACTIONS), shown=(1, 60), train=(1, 1_000_000),
+                   test=(1, 1_000_000), seed=(0, 2**32 - 1), frames=(options.shown * MAX_FRAMES, 10_000))
     if not 1 / options.actions < options.likely <= 1:
         raise UserError(f"--likely {options.likely}: must be more than 1 in {options.actions}, which is chance, and at "
                         "most 1")
-    if options.output.is_dir():
-        raise UserError(f"{options.output}: is a folder; name the .npz file to write")
-    if options.output.exists() and not options.overwrite:
-        raise UserError(f"{options.output}: exists; give another --output, or --overwrite to replace it")
 
 
 def plan(num_clips: int, performers: tuple[int, ...], chain: Chain, options: argparse.Namespace) -> list[Sequence]:

@@ -19,8 +19,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(next(p for p in Path(__file__).resolve().parents if (p / "skeleton_lab").is_dir())))
 
-from skeleton_lab.command.options import Parser, input_path, read_early
-from skeleton_lab.errors import UserError, run_command
+from skeleton_lab.command.options import Parser, input_path, read_early, require_within
+from skeleton_lab.errors import run_command
 
 INFORMATIVE, NOISE = "informative", "noise"
 
@@ -29,7 +29,7 @@ def read_options() -> argparse.Namespace:
     parser = Parser(__doc__)
     parser.add_argument("--input", "--data", dest="data", type=input_path, nargs="+", required=True, metavar="PATH",
                         help="archives (.npz), label pickles of MS-G3D, or the folder of NW-UCLA's recordings")
-    parser.add_argument("--output", type=Path, required=True, metavar="H5", help="file to write")
+    parser.add_output("H5")
     parser.add_argument("--kind", choices=(INFORMATIVE, NOISE), default=INFORMATIVE, help="(default: %(default)s)")
     parser.add_argument("--group", type=int, default=2, metavar="CLASSES",
                         help="classes that have one code and cannot be told apart (default: 2)")
@@ -40,7 +40,6 @@ def read_options() -> argparse.Namespace:
                         help="T vectors for each sample, whose mean is as noisy as a single one (default: one, (D,))")
     parser.add_argument("--dtype", choices=("float16", "float32"), default="float32", help="(default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="another seed gives other codes and noise (default: 0)")
-    parser.add_argument("--overwrite", action="store_true", help="replace an output that exists")
     return parser.parse_args()
 
 
@@ -54,12 +53,12 @@ from skeleton_lab.data.feeders.samples import read_samples
 from skeleton_lab.data.formats.class_indices import require_known
 from skeleton_lab.data.formats.descriptors import MAX_VALUES, MAX_WIDTH, key_of
 from skeleton_lab.data.formats.headers import import_h5py
-from skeleton_lab.files import claim, replacing
+from skeleton_lab.files import claim_new, replacing
 
 
 def main(options: argparse.Namespace) -> None:
-    claim(options.output)
     check(options)
+    claim_new(options.output, options.overwrite)
     samples = {}
     for path in options.data:
         for split, part in read_samples(path).items():
@@ -80,15 +79,8 @@ def main(options: argparse.Namespace) -> None:
 
 def check(options: argparse.Namespace) -> None:
     """Refuse options that make no descriptors."""
-    for name, least, most in (("group", 1, 100_000), ("noise", 0, 1000), ("width", 1, MAX_WIDTH),
-                              ("moments", 0, MAX_VALUES // options.width if options.width > 0 else 0),
-                              ("seed", 0, 2**32 - 1)):
-        if not least <= getattr(options, name) <= most:
-            raise UserError(f"--{name} {getattr(options, name)}: must be between {least} and {most}")
-    if options.output.is_dir():
-        raise UserError(f"{options.output}: is a folder; name the .h5 file to write")
-    if options.output.exists() and not options.overwrite:
-        raise UserError(f"{options.output}: exists; give another --output, or --overwrite to replace it")
+    require_within(options, group=(1, 100_000), noise=(0, 1000), width=(1, MAX_WIDTH),
+                   moments=(0, MAX_VALUES // options.width if options.width > 0 else 0), seed=(0, 2**32 - 1))
 
 
 def group_codes(options: argparse.Namespace, num_groups: int) -> np.ndarray:

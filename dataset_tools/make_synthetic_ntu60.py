@@ -17,14 +17,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(next(p for p in Path(__file__).resolve().parents if (p / "skeleton_lab").is_dir())))
 
-from skeleton_lab.command.options import Parser, read_early
+from skeleton_lab.command.options import Parser, read_early, require_within
 from skeleton_lab.data.generate.synthetic_actions import MAX_FRAMES
-from skeleton_lab.errors import UserError, run_command
+from skeleton_lab.errors import run_command
 
 
 def read_options() -> argparse.Namespace:
     parser = Parser(__doc__)
-    parser.add_argument("--output", type=Path, required=True, metavar="NPZ", help="archive to write")
+    parser.add_output("NPZ", "archive to write")
     parser.add_argument("--classes", type=int, default=10,
                         help="number of actions, at most 60 (default: 10); every fifth is done by two people")
     parser.add_argument("--train", type=int, default=400, metavar="CLIPS", help="training clips (default: 400)")
@@ -36,7 +36,6 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--noise", type=float, default=0.01, metavar="METRES",
                         help="standard deviation of the sensor's noise (default: 0.01)")
     parser.add_argument("--seed", type=int, default=0, help="another seed gives other clips (default: 0)")
-    parser.add_argument("--overwrite", action="store_true", help="replace an output that exists")
     return parser.parse_args()
 
 
@@ -51,7 +50,7 @@ from skeleton_lab.data.formats.archive import NpzWriter
 from skeleton_lab.data.formats.layouts import FRAME_VALUES, NUM_BODIES, NUM_COORDINATES, NUM_JOINTS
 from skeleton_lab.data.formats.ntu import NTU60, SampleName
 from skeleton_lab.data.generate import synthetic, synthetic_actions
-from skeleton_lab.files import claim, size_text
+from skeleton_lab.files import claim_new, size_text
 from skeleton_lab.skeletons import NTU_25
 
 CENTRE_JOINT = 1  # the middle of the spine
@@ -59,8 +58,8 @@ BLOCK_CLIPS = 64
 
 
 def main(options: argparse.Namespace) -> None:
-    claim(options.output)
     check(options)
+    claim_new(options.output, options.overwrite)
     protocol = next(protocol for protocol in NTU60.protocols if protocol.name == "xsub")
     parts = {"train": plan(options.train, protocol.train, options), "test": plan(options.test, protocol.test, options)}
     sensor = synthetic.Sensor(noise_m=options.noise)
@@ -82,15 +81,9 @@ def main(options: argparse.Namespace) -> None:
 
 def check(options: argparse.Namespace) -> None:
     """Refuse options that make no data set."""
-    for name, least, most in (("classes", 2, synthetic.NUM_ACTIONS), ("subjects", 4, NTU60.num_performers),
-                              ("frames", MAX_FRAMES, 10_000), ("train", options.classes, 1_000_000),
-                              ("test", options.classes, 1_000_000), ("seed", 0, 2**32 - 1), ("noise", 0, 1)):
-        if not least <= getattr(options, name) <= most:
-            raise UserError(f"--{name} {getattr(options, name)}: must be between {least} and {most}")
-    if options.output.is_dir():
-        raise UserError(f"{options.output}: is a folder; name the .npz file to write")
-    if options.output.exists() and not options.overwrite:
-        raise UserError(f"{options.output}: exists; give another --output, or --overwrite to replace it")
+    require_within(options, classes=(2, synthetic.NUM_ACTIONS), subjects=(4, NTU60.num_performers),
+                   frames=(MAX_FRAMES, 10_000), train=(options.classes, 1_000_000), test=(options.classes, 1_000_000),
+                   seed=(0, 2**32 - 1), noise=(0, 1))
 
 
 def plan(num_clips: int, performers: tuple[int, ...], options: argparse.Namespace) -> list[SampleName]:

@@ -24,9 +24,7 @@ def read_options() -> argparse.Namespace:
     parser = Parser(__doc__)
     parser.add_argument("--input", type=input_path, required=True, metavar="NPZ",
                         help="archive with x_train and y_train, x_test and y_test, or some of them, in either layout")
-    parser.add_argument("--output", type=Path, metavar="NPZ",
-                        help="archive to write (default: <input name>_packed.npz beside the input)")
-    parser.add_argument("--overwrite", action="store_true", help="replace an output that exists")
+    parser.add_output("NPZ", "archive to write (default: <input name>_packed.npz beside the input)", required=False)
     return parser.parse_args()
 
 
@@ -40,20 +38,16 @@ from skeleton_lab.data.formats import archive, layouts
 from skeleton_lab.data.formats.about import read_about, write_about
 from skeleton_lab.data.formats.layouts import NUM_BODIES, SplitHeader
 from skeleton_lab.data.formats.packed import ABSENT, ROW_VALUES, is_packed, occupancy
-from skeleton_lab.files import claim, size_text
+from skeleton_lab.files import claim_new, size_text
 
 
 def main(options: argparse.Namespace) -> None:
     source, output = options.input, options.output or options.input.with_name(f"{options.input.stem}_packed.npz")
-    claim(output)
+    claim_new(output, options.overwrite, source=source)
     splits = layouts.splits_of(source)
     if any(is_packed(source, split) for split in splits):
         raise UserError(f"{source}: is packed already; nothing to do")
     headers = [layouts.read_header(source, split) for split in splits]
-    if output.is_dir():
-        raise UserError(f"{output}: is a folder; name the .npz file to write")
-    if output.exists() and (output.samefile(source) or not options.overwrite):
-        raise UserError(f"{output}: exists; give another --output, or --overwrite to replace it (never the input)")
     with tqdm(total=2 * sum(header.data.nbytes for header in headers), unit="B", unit_scale=True,
               disable=None) as progress:
         tracks = [place_tracks(header, progress) for header in headers]

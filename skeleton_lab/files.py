@@ -127,6 +127,25 @@ def claim(path: str | Path) -> None:
         at_the_end(lambda: _give_up(target, lock))
 
 
+def claim_new(path: str | Path, overwrite: bool, source: Path | None = None) -> None:
+    """Claim a file that is to be made: what is there already stays, unless it may be overwritten.
+
+    Args:
+        source: what it is made of, which is never overwritten.
+
+    Raises:
+        UserError: as `claim`; or it is a folder, or is there and has to stay.
+    """
+    claim(path)
+    if os.path.isdir(path):
+        raise UserError(f"{path}: is a folder; name the file to write")
+    if os.path.exists(path) and not _is_stream(path):
+        itself = source is not None and os.path.samefile(path, source)
+        if itself or not overwrite:
+            raise UserError(f"{path}: {'is the input itself' if itself else 'exists'}; give another --output"
+                            f"{'' if itself else ', or --overwrite to replace it'}")
+
+
 def _locked(lock: Path) -> IO[str] | None:
     """Return the lock's file, locked; None on a file system without locks."""
     while True:

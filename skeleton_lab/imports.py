@@ -10,9 +10,11 @@ import sys
 import sysconfig
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from skeleton_lab.errors import UserError, suggest
+
+T = TypeVar("T")
 
 
 def load_object(dotted: str | None) -> Any:
@@ -92,6 +94,15 @@ def _is_installed(dotted: str | None) -> bool:
     folders = [*(paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")), *site.getsitepackages(),
                site.getusersitepackages()]
     return origin is not None and any(Path(origin).is_relative_to(folder) for folder in folders)
+
+
+def and_options_of_its_base(owner: type[T]) -> type[T]:
+    """Declare, for `check_arguments`, that what a class takes by ** is what its base class takes besides."""
+    own, base = inspect.signature(owner), inspect.signature(owner.__bases__[0])
+    names = {name: p for name, p in own.parameters.items() if p.kind != p.VAR_KEYWORD}
+    further = [p.replace(kind=p.KEYWORD_ONLY) for name, p in base.parameters.items() if name not in names]
+    setattr(owner, "__signature__", own.replace(parameters=[*names.values(), *further]))  # noqa: B010 - of no type
+    return owner
 
 
 def check_arguments(target: Callable[..., Any], dotted: str, arguments: Mapping[str, Any], key: str) -> None:

@@ -21,12 +21,9 @@ from torch.nn import functional
 from skeleton_lab.errors import UserError
 from skeleton_lab.export.formats import Example, trace
 from skeleton_lab.export.reference import inference_form
-from skeleton_lab.imports import check_arguments
 from skeleton_lab.nn.model import further_inputs_of
-from skeleton_lab.train.config import read_config
-from skeleton_lab.train.spec import TreeSpec
 from tests.several import run_main
-from tests.trees import ROOT, Tree
+from tests.trees import ROOT
 
 EXACT = {"rtol": 1e-8, "atol": 1e-8}
 
@@ -112,6 +109,15 @@ def assert_exports(model: nn.Module, arguments: Mapping[str, Any]) -> None:
                                        atol=1e-4 * max(1, expected.abs().max().item()))
 
 
+def assert_size(model: Callable[..., nn.Module], count: int, *others: tuple[dict[str, Any], tuple[int, ...]]) -> None:
+    """NTU-60's model has `count` parameters; it and `others` (arguments, clips' shape) give logits of their classes."""
+    ntu = {"num_class": 60, "graph": "graph.ntu_rgb_d.Graph"}
+    for arguments, shape in ((ntu, (1, 3, 20, 25, 2)), *others):
+        network = model(**arguments)
+        assert arguments is not ntu or sum(parameter.numel() for parameter in network.parameters()) == count
+        assert network(torch.randn(shape)).shape == (shape[0], arguments["num_class"])
+
+
 def assert_head(model: nn.Module, width: int = 256) -> None:
     """The features (N, width) are what the classifier takes; `model` float64, in evaluation mode."""
     features = model.features(random_clips(3))
@@ -136,14 +142,6 @@ def ntu_flags(archive: Path, config: str = "config/nturgbd-cross-subject/default
     return ["--config", config, "--train-feeder-args", data, "--test-feeder-args", data, "--model-args",
             ",".join(("num_class=4", *model_args)), "--device", "cpu", "--num-worker", "0", "--batch-size", "4",
             "--test-batch-size", "4", "--save-epoch", "0"]
-
-
-def assert_resolves(path: Path, tree: Tree) -> None:
-    """A config's classes are there and take its options, and the model can be built."""
-    config = read_config(TreeSpec(root=tree.path), ["--config", str(path)])
-    for key in ("train_feeder_args", "test_feeder_args"):
-        check_arguments(tree.load(config.feeder), config.feeder, getattr(config, key), key)
-    tree.load(config.model)(**config.model_args)
 
 
 @dataclass(frozen=True)

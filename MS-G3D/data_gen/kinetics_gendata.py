@@ -36,14 +36,11 @@ def read_options() -> argparse.Namespace:
 if __name__ == "__main__":
     OPTIONS = read_early(read_options)  # before the libraries load, which takes seconds
 
-from skeleton_lab.data.prepare.msg3d_commands import generate_kinetics
-from skeleton_lab.data.prepare.workers import Crew
-from skeleton_lab.files import claim
+from skeleton_lab.data.prepare.msg3d_commands import crew_for, generate_kinetics
 
 
 def main(options: argparse.Namespace) -> None:
-    claim(options.out_folder)
-    with Crew(options.jobs) as crew:
+    with crew_for(options.out_folder, options.jobs) as crew:
         for part, summary in generate_kinetics(options.data_path, options.parts, options.out_folder, crew,
                                                options.strict):
             print(f"{part}:\n{summary.text(crew.jobs)}")

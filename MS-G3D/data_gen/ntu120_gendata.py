@@ -41,14 +41,11 @@ if __name__ == "__main__":
     OPTIONS = read_early(read_options)  # before the libraries load, which takes seconds
 
 from skeleton_lab.data.formats.ntu import NTU120
-from skeleton_lab.data.prepare.msg3d_commands import generate_ntu
+from skeleton_lab.data.prepare.msg3d_commands import crew_for, generate_ntu
 from skeleton_lab.data.prepare.preparation import find_missing_list, find_skeletons
-from skeleton_lab.data.prepare.workers import Crew
-from skeleton_lab.files import claim
 
 
 def main(options: argparse.Namespace) -> None:
-    claim(options.out_folder)
     parts = [options.part1_path, options.part2_path]
     if options.input and any(parts):
         raise UserError("--input: names both folders, and --part1-path or --part2-path does too; leave these out")
@@ -57,7 +54,7 @@ def main(options: argparse.Namespace) -> None:
         raise UserError("--part1-path and --part2-path: only one of them is given; NTU120 needs both folders")
     sources = find_skeletons(given if all(given) else None, NTU120, [DATA / "nturgbd_raw"], "--part1-path/--part2-path")
     missing_list = find_missing_list(options.ignored_sample_path, NTU120, sources)
-    with Crew(options.jobs) as crew:
+    with crew_for(options.out_folder, options.jobs) as crew:
         print(generate_ntu(NTU120, sources, missing_list, options.out_folder, crew, options.strict).text(crew.jobs))
 
 

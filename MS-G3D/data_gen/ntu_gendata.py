@@ -38,18 +38,15 @@ if __name__ == "__main__":
     OPTIONS = read_early(read_options)  # before the libraries load, which takes seconds
 
 from skeleton_lab.data.formats.ntu import NTU60
-from skeleton_lab.data.prepare.msg3d_commands import generate_ntu
+from skeleton_lab.data.prepare.msg3d_commands import crew_for, generate_ntu
 from skeleton_lab.data.prepare.preparation import find_missing_list, find_skeletons
-from skeleton_lab.data.prepare.workers import Crew
-from skeleton_lab.files import claim
 
 
 def main(options: argparse.Namespace) -> None:
-    claim(options.out_folder)
     given = [options.data_path] if options.data_path else None
     sources = find_skeletons(given, NTU60, [DATA / "nturgbd_raw"], "--data_path")
     missing_list = find_missing_list(options.ignored_sample_path, NTU60, sources)
-    with Crew(options.jobs) as crew:
+    with crew_for(options.out_folder, options.jobs) as crew:
         print(generate_ntu(NTU60, sources, missing_list, options.out_folder, crew, options.strict).text(crew.jobs))
 
 

@@ -16,6 +16,7 @@ from skeleton_lab.data.feeders import feeder_pyskl
 from skeleton_lab.data.feeders.feeder_pyskl import USUAL_SIZE
 from skeleton_lab.data.feeders.pyskl_rows import Rows
 from skeleton_lab.errors import UserError
+from skeleton_lab.imports import and_options_of_its_base
 from skeleton_lab.own_skeletons import PYSKL_LAYOUTS
 from skeleton_lab.skeletons import COCO_17, NTU_25
 
@@ -31,6 +32,7 @@ class Change(NamedTuple):
     mirrored: bool
 
 
+@and_options_of_its_base
 class Feeder(feeder_pyskl.Feeder):
     """PYSKL's clips with the features and random changes of ProtoGCN.
 
@@ -47,37 +49,9 @@ class Feeder(feeder_pyskl.Feeder):
 
     FEATS: ClassVar[tuple[str, ...]] = ("j", "b", "k", "jm", "bm", "km")
 
-    def __init__(
-        self,
-        data_path: str,
-        split: str | None = None,
-        like: str = "pyskl",
-        feats: Sequence[str] = ("j",),
-        clip_len: int = 100,
-        num_clips: int = 1,
-        num_person: int = 2,
-        test_mode: bool = False,
-        normalize: dict[str, Any] | None = None,
-        scores: bool = True,
-        p_interval: Sequence[float] = (1, 1),
-        decode: bool = False,
-        pad_to: int | None = None,
-        pad_mode: str = "zero",
-        person_mode: str = "zero",
-        random_scale: float | Sequence[float] = 0,
-        random_rot: float = 0,
-        random_noise: float = 0,
-        repeat: int = 1,
-        observe: float | Sequence[float] = 1,
-        debug: bool = False,
-        middles: bool = False,
-        random_swap: float = 0,
-        random_drop: float = 0,
-        random_mirror: float = 0,
-    ) -> None:
-        super().__init__(data_path, split, like, feats, clip_len, num_clips, num_person, test_mode, normalize, scores,
-                         p_interval, decode, pad_to, pad_mode, person_mode, random_scale, random_rot, random_noise,
-                         repeat, observe, debug)
+    def __init__(self, data_path: str, split: str | None = None, *, middles: bool = False, random_swap: float = 0,
+                 random_drop: float = 0, random_mirror: float = 0, **others: Any) -> None:
+        super().__init__(data_path, split, **others)
         self.middles = middles
         self.random_swap, self.random_drop, self.random_mirror = random_swap, random_drop, random_mirror
         spatial = self.joints == NTU_25.num_joints

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from skeleton_lab.command import interrupt
-from skeleton_lab.errors import EXIT_BAD_INPUT, missing, reported, suggest
+from skeleton_lab.errors import EXIT_BAD_INPUT, UserError, missing, reported, suggest
 
 T = TypeVar("T")
 
@@ -42,6 +42,13 @@ def read_early(read_options: Callable[[], T]) -> T:
 def input_path(word: str) -> Path:
     """Read the path of a file or folder that must be there; `Parser` refuses others."""
     return Path(word)
+
+
+def require_within(options: argparse.Namespace, **ranges: tuple[float, float]) -> None:
+    """Raise a UserError unless each option lies between two numbers, which are inclusive."""
+    for name, (least, most) in ranges.items():
+        if not least <= getattr(options, name) <= most:
+            raise UserError(f"--{name.replace('_', '-')} {getattr(options, name)}: must be between {least} and {most}")
 
 
 def picture_size(word: str) -> tuple[int, int]:
@@ -70,6 +77,11 @@ class Parser(argparse.ArgumentParser):
         self.add_argument(f"{dest}_by_place", nargs="*" if many else "?", help=what, **kind)
         self.add_argument("--input", *aliases, dest=dest, nargs="+" if many else None, help="the same", **kind)
         self._inputs[dest] = required
+
+    def add_output(self, metavar: str, what: str = "file to write", required: bool = True) -> None:
+        """Add the file that a command writes, which is for `files.claim_new`, and whether it may be replaced."""
+        self.add_argument("--output", type=Path, required=required, metavar=metavar, help=what)
+        self.add_argument("--overwrite", action="store_true", help="replace an output that exists")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As its base; unknown flags are told before missing ones, and paths that must be there are looked at.

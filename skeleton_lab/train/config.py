@@ -58,6 +58,7 @@ def read_config(spec: TreeSpec, argv: Sequence[str] | None = None) -> Config:
     _complete(config)
     if len(given.get("device", ())) > 1:
         _refuse_several_devices(config.device, sys.argv[1:] if argv is None else argv)
+    config.model = spec.models.get(config.model or "", config.model)
     if spec.adjust:
         spec.adjust(config, frozenset(given) | frozenset(from_file))
     return config

@@ -44,6 +44,7 @@ class TreeSpec:
         retest_best: end a training with a test of the best epoch's weights.
         ignore_exact: `ignore_weights` holds whole key names, not parts of them.
         texts: the wording of the log.
+        models: published names of models, as configs and commands have them, and what these are called here.
         adjust: called with the resolved config and the keys that were set explicitly; may change the
             config (presets, aliases) or raise a UserError.
     """
@@ -61,4 +62,5 @@ class TreeSpec:
     retest_best: bool = True
     ignore_exact: bool = False
     texts: LogTexts = field(default_factory=LogTexts)
+    models: Mapping[str, str] = field(default_factory=dict)
     adjust: Callable[[Any, frozenset[str]], None] | None = None

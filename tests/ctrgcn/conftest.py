@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from tests.trees import open_tree
+from tests.trees import ROOT, open_tree
+
+
+@pytest.fixture(scope="package")
+def golden() -> dict[str, np.ndarray]:
+    """Figures of the published feeders."""
+    with np.load(ROOT / "tests" / "golden" / "feeders.npz") as archive:
+        return dict(archive)
 
 
 @pytest.fixture(scope="package")

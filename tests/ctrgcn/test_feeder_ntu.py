@@ -23,12 +23,6 @@ def feeder_class(tree):
 
 
 @pytest.fixture(scope="module")
-def golden():
-    with np.load(GOLDEN) as archive:
-        return dict(archive)
-
-
-@pytest.fixture(scope="module")
 def golden_archive(golden, tmp_path_factory):
     """The recordings that the golden figures were read off on."""
     path = tmp_path_factory.mktemp("golden") / "NTU60_CS.npz"

@@ -24,12 +24,6 @@ def feeder_class(tree):
     return tree.load("feeders.feeder_ucla.Feeder")
 
 
-@pytest.fixture(scope="module")
-def golden():
-    with np.load(GOLDEN) as archive:
-        return {key: archive[key] for key in archive if key.startswith("ucla/")}
-
-
 def made_up_recordings(root, names, rng):
     """Write random walks as recordings; returns name -> (T, 20, 3). The first has a single frame."""
     root.mkdir(parents=True)

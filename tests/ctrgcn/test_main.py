@@ -50,19 +50,6 @@ def flags(archive, *more: str) -> tuple[str, ...]:
             *SHORT, *more)
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.parent.name)
-def test_each_config_resolves(path, tree):
-    from skeleton_lab.imports import check_arguments
-    from skeleton_lab.train.config import read_config
-    from skeleton_lab.train.spec import TreeSpec
-
-    config = read_config(TreeSpec(root=TREE), ["--config", str(path)])
-    check_arguments(tree.load(config.feeder), config.feeder, config.train_feeder_args, "train_feeder_args")
-    check_arguments(tree.load(config.feeder), config.feeder, config.test_feeder_args, "test_feeder_args")
-    check_arguments(tree.load(config.model), config.model, config.model_args, "model_args")
-    tree.load(config.model_args["graph"])
-
-
 def test_the_ntu_configs_hold_the_published_recipe():
     configs = {path.parent.name: yaml.safe_load(path.read_text()) for path in CONFIGS if "ntu" in path.parent.name}
     assert {name: (c["model_args"]["num_class"], c["train_feeder_args"]["data_path"])

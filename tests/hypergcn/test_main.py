@@ -6,6 +6,7 @@ import re
 
 from yaml import safe_load
 
+from skeleton_lab.imports import construct
 from tests.tree_cases import assert_fuses_what_it_trains, assert_refuses_weights, ntu_flags
 from tests.trees import ROOT
 
@@ -17,17 +18,9 @@ def flags(archive) -> list[str]:
     return ntu_flags(archive, "config/base/nturgbd-cross-view/hyper_joint.yaml")
 
 
-def test_each_config_resolves(tree):
-    from skeleton_lab.imports import check_arguments, construct
-    from skeleton_lab.train.config import read_config
-    from skeleton_lab.train.spec import TreeSpec
-
+def test_each_graph_has_the_joints_of_its_model(tree):
     for path in CONFIGS:
-        config = read_config(TreeSpec(root=TREE), ["--config", str(path)])
-        for key in ("train_feeder_args", "test_feeder_args"):
-            check_arguments(tree.load(config.feeder), config.feeder, getattr(config, key), key)
-        check_arguments(tree.load(config.model), config.model, config.model_args, "model_args")
-        options = config.model_args
+        options = safe_load(path.read_text())["model_args"]
         graph = construct(options["graph"], {"hyper_joints": options.get("hyper_joints", 0),
                                              **options.get("graph_args", {})}, "graph_args")
         assert graph.num_node == options["num_point"]

@@ -90,28 +90,18 @@ def test_a_window_pads_at_the_end_and_leaves_longer_clips_whole(feeder_class, fi
     assert not data[:, :, NUM_FRAMES:].any()
 
 
-def test_random_choose_takes_consecutive_frames_from_anywhere(feeder_class, files):
+@pytest.mark.parametrize("window", [5, 14])
+def test_random_choose_takes_consecutive_frames_or_pads_anywhere(feeder_class, files, window):
     paths = files()
-    feeder, clip = feeder_class(**paths, random_choose=True, window_size=5), clips_of(paths)[0]
+    feeder, clip = feeder_class(**paths, random_choose=True, window_size=window), clips_of(paths)[0]
     random.seed(0)
-    starts = set()
+    starts, both = set(), min(window, NUM_FRAMES)
     for _ in range(100):
         data, _, _ = feeder[0]
-        starts |= {t for t in range(NUM_FRAMES - 4) if np.array_equal(clip[:, t:t + 5], data)}
-        assert data.shape == (3, 5, 25, 2)
-    assert starts == set(range(8))
-
-
-def test_random_choose_pads_shorter_clips_anywhere(feeder_class, files):
-    paths = files()
-    feeder, clip = feeder_class(**paths, random_choose=True, window_size=14), clips_of(paths)[0]
-    random.seed(0)
-    starts = set()
-    for _ in range(50):
-        data, _, _ = feeder[0]
-        starts |= {t for t in range(3) if np.array_equal(data[:, t:t + NUM_FRAMES], clip)}
-        assert data.dtype == np.float32 and data.shape == (3, 14, 25, 2)
-    assert starts == {0, 1, 2}
+        assert data.dtype == np.float32 and data.shape == (3, window, 25, 2)
+        shorter, longer = sorted((clip, data), key=lambda frames: frames.shape[1])
+        starts |= {t for t in range(abs(window - NUM_FRAMES) + 1) if np.array_equal(longer[:, t:t + both], shorter)}
+    assert starts == set(range(abs(window - NUM_FRAMES) + 1))
 
 
 def test_random_shift_moves_the_occupied_frames(feeder_class, files):

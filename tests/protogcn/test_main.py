@@ -43,21 +43,6 @@ def config(archive, tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: f"{path.parent.name}-{path.stem}")
-def test_each_config_resolves(path, tree):
-    from skeleton_lab.imports import check_arguments
-    from skeleton_lab.train.config import read_config
-    from skeleton_lab.train.spec import TreeSpec
-
-    config = read_config(TreeSpec(root=TREE), ["--config", str(path)])
-    for key in ("train_feeder_args", "test_feeder_args", "val_feeder_args"):
-        options = {**config.test_feeder_args, **config.val_feeder_args} if key.startswith("val") else \
-            getattr(config, key)
-        check_arguments(tree.load(config.feeder), config.feeder, options, key)
-    with torch.device("meta"):
-        tree.load("model.reference.Model")(**config.model_args)
-
-
 def test_recipes_are_the_published_ones():
     """Prototypes, weight of the contrastive loss, and what is changed at random beside the rotation."""
     found = {}

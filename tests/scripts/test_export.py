@@ -56,7 +56,7 @@ def test_a_file_that_computes_the_same(run, run_script, tmp_path, output_format:
         np.testing.assert_allclose(open_file(path, output_format)(clips), model(torch.from_numpy(clips)), atol=1e-5)
     again = run_script(SCRIPT, *words, env=ENOUGH)
     assert again.returncode == 2 and again.stderr.count("\n") == 1
-    assert again.stderr.startswith(f"error: {path}: exists; choose another --output")
+    assert again.stderr.startswith(f"error: {path}: exists; give another --output")
 
 
 @pytest.mark.parametrize(("words", "complaint"), [

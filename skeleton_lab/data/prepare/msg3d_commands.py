@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,20 @@ from skeleton_lab.data.prepare.msg3d_pipeline import KINETICS, NTU, WORK, Genera
 from skeleton_lab.data.prepare.preparation import MISNAMED, Skipped, Summary
 from skeleton_lab.data.prepare.workers import Crew
 from skeleton_lab.errors import UserError
+from skeleton_lab.files import claim
 from skeleton_lab.metrics import NOT_KNOWN
 from skeleton_lab.skeletons import OPENPOSE_18
 
 PARTS = ("train", "val")
 KINETICS_FPS = 30.0
+
+
+@contextmanager
+def crew_for(out_folder: Path, jobs: int) -> Iterator[Crew]:
+    """Yield the workers that make files in `out_folder`, which no other command makes meanwhile."""
+    claim(out_folder)
+    with Crew(jobs) as crew:
+        yield crew
 
 
 def generate_ntu(benchmark: Benchmark, sources: Sequence[Path], missing_list: Path | None, out_folder: Path,

@@ -12,6 +12,7 @@ import torch
 
 from skeleton_lab.entry.tree import run
 from skeleton_lab.errors import run_command
+from tests.ranks import run_ranks
 from tests.skeleton_lab.train.toy.main import SPEC
 
 TOY = Path(__file__).parent / "toy"
@@ -53,6 +54,18 @@ def toy_process(run_script):
         return run_script(TOY / "main.py", "--work-dir", work_dir, *SHORT, *flags, cwd=TOY)
 
     return run
+
+
+def assert_goes_on_and_shares(folder: Path, *flags: str) -> None:
+    """The run in `folder`/whole has the weights of one in two parts, to the bit, and of two processes, nearly."""
+    assert run_here(folder / "parts", *flags, "--num-epoch", "1").returncode == 0
+    assert run_here(folder / "parts", *flags, "--resume").returncode == 0
+    assert_same_weights(folder / "whole" / "training_state.pt", folder / "parts" / "training_state.pt")
+    ends = run_ranks(2, run_here, folder / "two", *flags)
+    assert [end.returncode for end in ends] == [0, 0], ends
+    one, two = (torch.load(folder / name / "runs-3-12.pt", weights_only=True) for name in ("whole", "two"))
+    for key in one:
+        torch.testing.assert_close(two[key], one[key], rtol=1e-5, atol=1e-6, msg=key)
 
 
 def assert_same_weights(first: Path, second: Path) -> None:

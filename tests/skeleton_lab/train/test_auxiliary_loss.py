@@ -12,8 +12,7 @@ from skeleton_lab.train.device import Precision
 from skeleton_lab.train.finite import Finite
 from skeleton_lab.train.loop import TrainingPasses
 from skeleton_lab.train.state import damage, unusable
-from tests.ranks import run_ranks
-from tests.skeleton_lab.train.conftest import assert_same_weights, run_here
+from tests.skeleton_lab.train.conftest import assert_goes_on_and_shares, run_here
 
 FLAGS = ("--train-feeder-args", "noise=0.0", "--model", "toy_model_auxiliary.Model")
 
@@ -46,14 +45,7 @@ def test_a_run_logs_it_and_goes_on_exactly(tmp_path):
     assert done.returncode == 0 and len(re.findall(r"\tMean auxiliary loss: 0\.\d{4}\.", done.stdout)) == 3
     events = EventAccumulator(str(tmp_path / "whole" / "runs" / "train")).Reload()
     assert [event.step for event in events.Scalars("auxiliary")] == list(range(1, 13))
-    assert run_here(tmp_path / "parts", *FLAGS, "--num-epoch", "1").returncode == 0
-    assert run_here(tmp_path / "parts", *FLAGS, "--resume").returncode == 0
-    assert_same_weights(tmp_path / "whole" / "training_state.pt", tmp_path / "parts" / "training_state.pt")
-    ends = run_ranks(2, run_here, tmp_path / "two", *FLAGS)
-    assert [end.returncode for end in ends] == [0, 0], ends
-    one, two = (torch.load(tmp_path / name / "runs-3-12.pt", weights_only=True) for name in ("whole", "two"))
-    for key in one:
-        torch.testing.assert_close(two[key], one[key], rtol=1e-5, atol=1e-6, msg=key)
+    assert_goes_on_and_shares(tmp_path, *FLAGS)
 
 
 def test_what_only_training_needs_is_in_its_state_and_in_no_weights(tmp_path):

@@ -1,10 +1,8 @@
 """A feeder may give more than clips and labels: it reaches the model in training, tests, and several processes."""
 
 import numpy as np
-import torch
 
-from tests.ranks import run_ranks
-from tests.skeleton_lab.train.conftest import assert_same_weights, run_here
+from tests.skeleton_lab.train.conftest import assert_goes_on_and_shares, assert_same_weights, run_here
 
 FLAGS = ("--feeder", "further_feeder.Feeder", "--model", "toy_model_further.Model", "--train-feeder-args", "noise=0.0",
          "--forward-batch-size", "3")
@@ -13,18 +11,11 @@ FLAGS = ("--feeder", "further_feeder.Feeder", "--model", "toy_model_further.Mode
 def test_a_run_uses_it_and_goes_on_exactly(tmp_path):
     done = run_here(tmp_path / "whole", *FLAGS)
     assert done.returncode == 0, done.stderr
-    assert run_here(tmp_path / "parts", *FLAGS, "--num-epoch", "1").returncode == 0
-    assert run_here(tmp_path / "parts", *FLAGS, "--resume").returncode == 0
-    assert_same_weights(tmp_path / "whole" / "training_state.pt", tmp_path / "parts" / "training_state.pt")
+    assert_goes_on_and_shares(tmp_path, *FLAGS)
     assert run_here(tmp_path / "batches", *FLAGS, "--feeder", "further_feeder.BatchFeeder").returncode == 0
     assert_same_weights(tmp_path / "whole" / "best.pt", tmp_path / "batches" / "best.pt")
     tested = run_here(tmp_path / "test", *FLAGS, "--phase", "test", "--weights", str(tmp_path / "whole" / "best.pt"))
     assert tested.returncode == 0 and "Top1: 100.00%" in tested.stdout  # the class is told by it
-    ends = run_ranks(2, run_here, tmp_path / "two", *FLAGS)
-    assert [end.returncode for end in ends] == [0, 0], ends
-    one, two = (torch.load(tmp_path / name / "runs-3-12.pt", weights_only=True) for name in ("whole", "two"))
-    for key in one:
-        torch.testing.assert_close(two[key], one[key], rtol=1e-5, atol=1e-6, msg=key)
 
 
 def test_a_batch_that_diverges_is_saved_with_it(tmp_path):
