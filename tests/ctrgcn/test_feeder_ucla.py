@@ -29,7 +29,7 @@ def made_up_recordings(root, names, rng):
     root.mkdir(parents=True)
     written = {}
     for i, name in enumerate(names):
-        frames = np.round(rng.standard_normal((1 + 7 * (i % 12), 20, 3)).cumsum(axis=0), 6)
+        frames = np.round(rng.standard_normal((1 + 2 * (i % 12), 20, 3)).cumsum(axis=0), 6)
         (root / f"{name}.json").write_text(json.dumps({"file_name": name, "skeletons": frames.tolist(), "label": 1}))
         written[name] = frames
     return written

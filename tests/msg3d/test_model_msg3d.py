@@ -71,7 +71,7 @@ def test_training_pass(filled, golden):
     check_training_pass(filled, golden)
 
 
-def test_five_steps_of_sgd(filled, golden):
+def test_steps_of_sgd(filled, golden):
     check_sgd_losses(filled, golden)
 
 
