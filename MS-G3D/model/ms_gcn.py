@@ -1,4 +1,4 @@
-"""Disentangled multi-scale graph convolution (MS-G3D, equations 4 and 7), over the joints of a frame or of a window.
+"""Disentangled multi-scale graph convolution (MS-G3D, sections 3.2 and 3.3), over the joints of a frame or of a window.
 As equations it is `ScaleAggregation` in `model/reference.py`: the same parameters, the same results.
 """
 

@@ -63,7 +63,7 @@ def disentangled_scales(adjacency: np.ndarray, num_scales: int) -> Tensor:
 
 
 def window_adjacency(adjacency: np.ndarray, window: int) -> np.ndarray:
-    """Return (w*V, w*V), equation (5): each joint linked to itself and its neighbours in every frame of the window.
+    """Return (w*V, w*V), of section 3.3: each joint linked to itself and its neighbours in every frame of the window.
 
     `adjacency` is (V, V), binary, with self-links.
     """
@@ -90,7 +90,7 @@ class MLP(nn.Module):
 class ScaleAggregation(nn.Module):
     """relu(batch norm(sum over the scales k of (A_k + A_res_k) X W_k)): (B, C_in, T, V) -> (B, C_out, T', w*V).
 
-    Equation (4) of the joints of single frames (w = s = 1), equation (7) of the nodes of windows; A_res of section 3.2.
+    Of the joints of single frames (w = s = 1; section 3.2, with A_res) or of the nodes of windows (section 3.3).
 
     Args:
         adjacency: (w*V, w*V) binary. window: w and s. num_scales: K.
