@@ -12,6 +12,7 @@ import os
 import sys
 import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -216,7 +217,12 @@ def _installed() -> list[str]:
 
 def _source_of(module: Any) -> Path | None:
     path = getattr(module, "__file__", None)
-    return Path(os.path.realpath(path)) if isinstance(path, str) and path.endswith(".py") else None
+    return _real(path) if isinstance(path, str) and path.endswith(".py") else None
+
+
+@cache  # of thousands of modules, at each start and end of a run; they stay where they were imported from
+def _real(path: str) -> Path:
+    return Path(os.path.realpath(path))
 
 
 def _code_differences(before: Mapping[str, str], setup: Setup) -> list[str]:
