@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from model.aggregation import Graphs, GraphWeights
+from model.aggregation import GraphWeights, graphs_of
 from skeleton_lab.nn.norm import folded
 from skeleton_lab.nn.temporal import BranchPlan, max_pool_frames
 
@@ -49,7 +49,8 @@ class FoldedSpatial:
         active = torch.baddbmm(bias, weight.expand(b, -1, -1), flat).relu_()
         operand = x.new_empty(b, self.post.shape[1], joints * frames)
         operand[:, -1] = 1
-        graph = Graphs(x.mean(dim=3, dtype=self.graph.weight.dtype), self.graph).of(slice(None), x.dtype)
+        graphs = graphs_of(x, self.graph)
+        graph = graphs.of(slice(None), graphs.differences(slice(None)), x.dtype)
         for n in range(b):
             torch.bmm(graph.unflatten(0, (b, -1))[n].transpose(1, 2), active[n].view(inner, joints, frames),
                       out=operand[n, :inner].view(inner, joints, frames))

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from model import reference
-from model.aggregation import GraphAggregation, GraphWeights
+from model.aggregation import GraphMixing, GraphWeights
 from model.inference import FoldedSpatial, FoldedTemporal
-from model.temporal import MeanJointBranches
+from model.temporal import BranchWeights, NormedBranches
 from skeleton_lab.nn.layers import PointwiseConvNorm, conv_norm
-from skeleton_lab.nn.norm import Moments, update_running
+from skeleton_lab.nn.norm import Moments, NormActivation, update_running
 from skeleton_lab.nn.pointwise import body_chunks
 from skeleton_lab.nn.precision import without_autocast, working_dtype
 from skeleton_lab.nn.temporal import BranchPlan
@@ -25,20 +25,23 @@ TIME_AXIS = 3  # blocks work on (B, C, V, T), see `model.aggregation`
 
 
 class SpatialUnit(reference.SpatialUnit):
-    """The reference's spatial unit on (B, C_in, V, T) -> (B, C_out, V, T), for training."""
+    """The reference's spatial unit on (B, C_in, V, T) -> (B, C_out, V, T); its fast form is in `Block`."""
 
     written_by_hand = True  # not for torch.compile, see `skeleton_lab.train.compiling`
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.bn.training:
-            return frames_last(super().forward, x)
-        x = x.to(working_dtype(x))
-        residual = x if isinstance(self.down, nn.Identity) else conv_norm(x, *self.down)
+        return frames_last(super().forward, x)
+
+    def mixed(self, x: Tensor) -> tuple[Tensor, Moments]:
+        """Return what the last norm takes, but for the bias of `post`, and its moments, in training mode."""
         conv, norm, _ = self.pre
-        out, *moments = GraphAggregation.apply(x, conv.weight.flatten(1).to(x.dtype), conv.bias, norm.weight, norm.bias,
-                                               norm.eps, *self.graph_weights())
-        update_running([norm], Moments(*moments), out.numel() // out.shape[1], left_out=conv.bias)
-        return torch.relu_(conv_norm(out, self.post, self.bn).add_(residual))
+        out, *moments = GraphMixing.apply(x, conv.weight.flatten(1).to(x.dtype), conv.bias, norm.weight, norm.bias,
+                                          norm.eps, self.post.weight.flatten(1).to(x.dtype), self.post.bias,
+                                          *self.graph_weights())
+        count = out.numel() // out.shape[1]
+        update_running([norm], Moments(*moments[:2]), count, left_out=conv.bias)
+        update_running([self.bn], Moments(*moments[2:]), count, left_out=self.post.bias)
+        return out, Moments(*moments[2:])
 
     def graph_weights(self) -> GraphWeights:
         """Return what makes a graph of a clip."""
@@ -47,7 +50,7 @@ class SpatialUnit(reference.SpatialUnit):
 
 
 class TemporalUnit(reference.TemporalUnit):
-    """The reference's temporal unit on (B, C, V, T) -> (B, C, V, ceil(T / stride)), for training."""
+    """The reference's temporal unit on (B, C, V, T) -> (B, C, V, ceil(T / stride)); its fast form is in `Block`."""
 
     written_by_hand = True
 
@@ -56,25 +59,37 @@ class TemporalUnit(reference.TemporalUnit):
         self.plan = BranchPlan(reference.KERNEL, reference.DILATIONS, stride, TIME_AXIS, True, self.bn.eps)
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.bn.training:
-            return frames_last(super().forward, x)
-        return conv_norm(self._shared(x.to(working_dtype(x))), self.transform[2], self.bn)
+        return frames_last(super().forward, x)
 
-    def _shared(self, x: Tensor) -> Tensor:
+    def mixed(self, x: Tensor, moments: Moments, shortcut: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Moments]:
+        """Return what the last norm takes of relu(norm(x) + shortcut), but for the bias, and its moments, in training.
+
+        moments: of x.
+        """
         *branches, plain = self.branches
         norms1, norm2, joints = [branch[1] for branch in branches], self.transform[0], x.shape[2]
+        weights = self._branch_weights(x)
+        out, *found = NormedBranches.apply(x, shortcut, norm.weight, norm.bias, *moments, self.plan, *weights)
+        update_running(norms1, Moments(*found[:2]), x.numel() // x.shape[1] // joints * (joints + 1),
+                       left_out=weights.bias1[:-plain.out_channels])
+        count = out.numel() // out.shape[1]
+        update_running([norm2], Moments(*found[2:4]), count)
+        update_running([self.bn], Moments(*found[4:]), count, left_out=weights.mix_bias)
+        return out, Moments(*found[4:])
+
+    def _branch_weights(self, x: Tensor) -> BranchWeights:
+        *branches, plain = self.branches
+        norms1, norm2, last = [branch[1] for branch in branches], self.transform[0], self.transform[2]
         first = [*(branch[0] for branch in branches), plain]
         convs = [branch[3].conv for branch in branches[:-1]]
-        bias1 = torch.cat([conv.bias for conv in first])
-        weight1 = torch.cat([conv.weight for conv in first]).flatten(1).to(x.dtype)
-        out, *moments = MeanJointBranches.apply(
-            x, self.add_coeff[:joints], self.plan, weight1, bias1, torch.cat([norm.weight for norm in norms1]),
-            torch.cat([norm.bias for norm in norms1]), norm2.weight, norm2.bias,
-            torch.cat([conv.bias for conv in convs]), *(conv.weight.to(x.dtype) for conv in convs))
-        update_running(norms1, Moments(*moments[:2]), x.numel() // x.shape[1] // joints * (joints + 1),
-                       left_out=bias1[:-plain.out_channels])
-        update_running([norm2], Moments(*moments[2:]), out.numel() // out.shape[1])
-        return out
+        return BranchWeights(
+            gates=self.add_coeff[:x.shape[2]],
+            weight1=torch.cat([conv.weight for conv in first]).flatten(1).to(x.dtype),
+            bias1=torch.cat([conv.bias for conv in first]),
+            norm1_weight=torch.cat([norm.weight for norm in norms1]),
+            norm1_bias=torch.cat([norm.bias for norm in norms1]), norm2_weight=norm2.weight, norm2_bias=norm2.bias,
+            bias2=torch.cat([conv.bias for conv in convs]), mix=last.weight.flatten(1).to(x.dtype), mix_bias=last.bias,
+            kernels=torch.cat([conv.weight for conv in convs]).to(x.dtype))
 
 
 def frames_last(forward: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
@@ -83,13 +98,22 @@ def frames_last(forward: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 
 
 class Block(reference.Block):
-    """The reference's block on (B, C_in, V, T)."""
+    """The reference's block on (B, C_in, V, T).
+
+    Without gradients, and in training, by operators that go from one unit into the other; where norms are frozen by
+    those of the reference.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
-        out = self.tcn(self.gcn(x))
-        if not self.training:
-            return torch.relu(out if self.residual is None else out + self.residual(x))
-        return torch.relu_(out if self.residual is None else out.add_(self.residual(x)))
+        if not all(part.training for part in self.modules()):
+            return super().forward(x)
+        x = x.to(working_dtype(x))
+        down = self.gcn.down
+        shortcut = x if isinstance(down, nn.Identity) else conv_norm(x, *down)
+        mixed, moments = self.tcn.mixed(*self.gcn.mixed(x), shortcut, self.gcn.bn)
+        residual = None if self.residual is None else self.residual(x)
+        norm = self.tcn.bn
+        return NormActivation.apply(mixed, norm.weight, norm.bias, *moments, residual, norm.eps)
 
     def folded(self, joints: int, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
         """Return the block as a function for evaluation without gradients, of as many joints and in this precision."""
