@@ -70,7 +70,8 @@ def assert_same_step(ours: nn.Module, plain: nn.Module, x: Tensor, gradients: Gr
 
 
 def assert_same_evaluation(ours: nn.Module, plain: nn.Module, x: Tensor, gradients: Gradients) -> None:
-    """Logits without gradients; and gradients, since weights can be trained with the norms frozen."""
+    """Logits without gradients, of absent bodies and of new weights too; and gradients, since weights can be trained
+    with the norms frozen."""
     ours.eval(), plain.eval()
     logits, ours_gradients = gradients(ours, x)
     expected, plain_gradients = gradients(plain, x)
@@ -78,6 +79,12 @@ def assert_same_evaluation(ours: nn.Module, plain: nn.Module, x: Tensor, gradien
     torch.testing.assert_close([logits, *ours_gradients], [expected, *plain_gradients], **EXACT)
     with torch.no_grad():
         torch.testing.assert_close(ours(*inputs_of(ours, x)), expected.detach(), **EXACT)
+        alone = x.clone()
+        alone[0, ..., 1:] = 0
+        for factor in (1, 1.01):
+            for model in (ours, plain):
+                torch._foreach_mul_(list(model.parameters()), factor)
+            torch.testing.assert_close(ours(*inputs_of(ours, alone)), plain(*inputs_of(plain, alone)), **EXACT)
 
 
 def inputs_of(model: nn.Module, x: Tensor) -> tuple[Tensor, ...]:

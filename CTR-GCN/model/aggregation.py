@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from skeleton_lab.nn.chunking import all_at_once
+from skeleton_lab.nn.chunking import all_at_once, scratch
 from skeleton_lab.nn.norm import RowMoments, merge_moments, row_moments
 from skeleton_lab.nn.pointwise import add_pointwise_weight_grad, body_chunks
 from skeleton_lab.nn.precision import without_autocast
@@ -219,3 +219,60 @@ class _Aggregation:
         add_pointwise_weight_grad(self.grad_mixing, grad, self.inputs[bodies])
         if self.feature_bias is not None:
             self.grad_bias += grad.sum(dim=2, dtype=self.exact).sum(dim=0)
+
+
+class FoldedWeights(NamedTuple):
+    """The weights in evaluation mode, a batch norm behind the aggregation folded into them.
+
+    relation_weight, relation_bias (2*S*R, 1), feature_weight as in `AggregationWeights`; refine_weight
+    (S, C_out, R+2), constants (S, 2, V*U): see `_Aggregation`. offset_weight (C_out, S*(R+2)) and shift (C_out, 1):
+    what each channel gets of the sums over all sources, in place of the features' biases.
+    """
+
+    relation_weight: Tensor
+    relation_bias: Tensor
+    feature_weight: Tensor
+    refine_weight: Tensor
+    constants: Tensor
+    offset_weight: Tensor
+    shift: Tensor
+
+
+def folded_weights(weights: AggregationWeights, scale: Tensor, shift: Tensor, dtype: torch.dtype) -> FoldedWeights:
+    """Fold x*scale + shift, each (C_out), into the features, which enter the output linearly."""
+    subsets, channels, _ = weights.refine_weight.shape
+    feature_weight = weights.feature_weight * scale.repeat_interleave(subsets).unsqueeze(1)
+    feature_bias = weights.feature_bias.view(channels, subsets).t() * scale  # (S, C_out)
+    extra = torch.stack([torch.ones_like(weights.refine_bias), weights.refine_bias], dim=-1)
+    refine_weight = torch.cat([weights.refine_weight, extra], dim=-1)  # (S, C_out, R+2)
+    shared = weights.shared.transpose(1, 2).flatten(1)  # (S, V*U)
+    offset_weight = (refine_weight * feature_bias.unsqueeze(-1)).transpose(0, 1).flatten(1)
+    return FoldedWeights(weights.relation_weight, weights.relation_bias.unsqueeze(1), feature_weight.to(dtype),
+                         refine_weight.to(dtype), torch.stack([shared, torch.ones_like(shared)], dim=1).to(dtype),
+                         offset_weight.to(dtype), shift.to(dtype).unsqueeze(1))
+
+
+def evaluate(x: Tensor, weights: FoldedWeights, residual: Tensor) -> Tensor:
+    """Return relu(batch norm(aggregation of x) + residual), evaluation mode, on a CPU: (B, C_out, U, T).
+
+    A feature's bias b is added to all sources alike: it adds b * (sum over s, v of Q) to all frames of an output.
+    """
+    b, _, v, t = x.shape
+    s, channels, columns = weights.refine_weight.shape
+    operand = scratch("operand", b, s, columns, v * v, like=x)
+    with without_autocast(x):
+        mean = x.mean(dim=3, dtype=weights.relation_weight.dtype)  # (B, C_in, V)
+        projected = torch.baddbmm(weights.relation_bias, weights.relation_weight.expand(b, -1, -1), mean)
+        p, q = projected.view(b, 2, s, columns - 2, v).unbind(dim=1)  # (B, S, R, V)
+        operand[:, :, :-2] = (p.unsqueeze(-2) - q.unsqueeze(-1)).tanh_().flatten(3)
+        operand[:, :, -2:] = weights.constants
+        sums = operand.view(b, s * columns, v, v).sum(dim=2)  # (B, S*(R+2), U)
+        offsets = torch.baddbmm(weights.shift, weights.offset_weight.expand(b, -1, -1), sums)  # (B, C_out, U)
+        out = residual + offsets.unsqueeze(-1)
+        topologies = scratch("topologies", channels, s, v * v, like=x)
+        features = scratch("features", channels * s, v * t, like=x)
+        for body in range(b):
+            torch.bmm(weights.refine_weight, operand[body], out=topologies.transpose(0, 1))
+            torch.mm(weights.feature_weight, x[body].flatten(1), out=features)
+            out[body].baddbmm_(topologies.view(channels, s * v, v).transpose(1, 2), features.view(channels, s * v, t))
+    return out.relu_()

@@ -8,11 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from model import reference
-from model.aggregation import AggregationWeights, RefinedAggregation
+from model.aggregation import AggregationWeights, RefinedAggregation, evaluate, folded_weights
 from skeleton_lab.nn.blocks import NUM_SUBSETS
+from skeleton_lab.nn.chunking import all_at_once
 from skeleton_lab.nn.layers import MultiScaleTemporalConv, conv_norm, init_temporal
 from skeleton_lab.nn.norm import Moments, NormActivation, folded, update_running
 from skeleton_lab.nn.precision import working_dtype
+from skeleton_lab.nn.prepared import prepared
 
 TIME_AXIS = 3  # blocks work on (B, C, V, T), see `model.aggregation`
 
@@ -39,22 +41,27 @@ class TopologyRefinementUnit(reference.SpatialUnit):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.to(working_dtype(x))
-        weights = self._aggregation_weights()
         residual = x if isinstance(self.down, nn.Identity) else conv_norm(x, *self.down)
         if not self.bn.training:
-            return self._evaluate(x, weights, residual)
-        aggregated, *moments = RefinedAggregation.apply(x, True, *weights)  # (B, C_out, V, T)
+            return self._evaluate(x, residual)
+        aggregated, *moments = RefinedAggregation.apply(x, True, *self._aggregation_weights())  # (B, C_out, V, T)
         update_running([self.bn], Moments(*moments), aggregated.numel() // aggregated.shape[1])
         return NormActivation.apply(aggregated, self.bn.weight, self.bn.bias, *moments, residual, self.bn.eps)
 
-    def _evaluate(self, x: Tensor, weights: AggregationWeights, residual: Tensor) -> Tensor:
-        """Aggregate with the batch norm folded into the features, which enter the output linearly."""
-        scale, shift = folded([self.bn])
+    def _evaluate(self, x: Tensor, residual: Tensor) -> Tensor:
+        """Aggregate with the batch norm folded into the features."""
+        if all_at_once(x) or torch.is_grad_enabled():
+            weights, shift = prepared((self,), x.dtype, self._weights_with_norm)
+            return RefinedAggregation.apply(x, False, *weights).add_(shift.to(x.dtype)).add_(residual).relu_()
+        return evaluate(x, prepared((self,), x.dtype, lambda: folded_weights(
+            self._aggregation_weights(), *folded([self.bn]), x.dtype)), residual)
+
+    def _weights_with_norm(self) -> tuple[AggregationWeights, Tensor]:
+        """Return the weights with the batch norm's scale in the features, and its shift (C_out, 1, 1)."""
+        weights, (scale, shift) = self._aggregation_weights(), folded([self.bn])
         per_feature = scale.repeat_interleave(NUM_SUBSETS)
-        weights = weights._replace(feature_weight=weights.feature_weight * per_feature.unsqueeze(1),
-                                   feature_bias=weights.feature_bias * per_feature)
-        out = RefinedAggregation.apply(x, False, *weights)
-        return out.add_(shift.to(out.dtype).view(-1, 1, 1)).add_(residual).relu_()
+        return weights._replace(feature_weight=weights.feature_weight * per_feature.unsqueeze(1),
+                                feature_bias=weights.feature_bias * per_feature), shift.view(-1, 1, 1)
 
 
 class TemporalUnit(MultiScaleTemporalConv):

@@ -45,3 +45,4 @@ class Model(reference.Model):
 
     reference = reference.Model
     aggregation_unit, windows_unit, temporal_unit = MultiScaleGraphConv, MultiWindowG3D, TemporalRowsConv
+    fused = True

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from skeleton_lab.errors import UserError
 from skeleton_lab.imports import construct
 from skeleton_lab.nn import reference
+from skeleton_lab.nn.absent import each_body
 from skeleton_lab.nn.layers import bodies_to_batch
 from skeleton_lab.nn.recompute import recomputed
 from skeleton_lab.nn.reference import every_stride
@@ -186,6 +187,7 @@ class Model(nn.Module):
     aggregation_unit: ClassVar[type[ScaleAggregation]] = ScaleAggregation
     windows_unit: ClassVar[type[MultiWindow]] = MultiWindow
     temporal_unit: ClassVar[type[reference.MultiScaleTemporalConv]] = TemporalUnit
+    fused: ClassVar[bool] = False  # the fast form
 
     def __init__(self, num_class: int, num_point: int, num_person: int, num_gcn_scales: int, num_g3d_scales: int,
                  graph: str, in_channels: int = 3, base_channels: int = 96) -> None:
@@ -222,14 +224,18 @@ class Model(nn.Module):
 
     def features(self, clips: Tensor) -> Tensor:
         """Return what the classifier `fc` takes, (N, C): the mean over frames, joints and bodies."""
-        run = recomputed if self.memory_friendly else _run
-        num_clips = clips.shape[0]
         x = bodies_to_batch(clips, self.data_bn)  # (B, C, T, V)
+        means = each_body(self, clips, x, self._body_means) if self.fused else self._body_means(x)
+        return means.view(clips.shape[0], -1, means.shape[1]).mean(dim=1)
+
+    def _body_means(self, x: Tensor) -> Tensor:
+        """Take bodies (B, C_in, T, V) through the stages; return their means over frames and joints, (B, C)."""
+        run = recomputed if self.memory_friendly else _run
         for number in range(1, self.num_stages + 1):
             spatial, unified = self.get_submodule(f"sgcn{number}"), self.get_submodule(f"gcn3d{number}")
             x = torch.relu(run(spatial, x) + unified(x))
             x = run(self.get_submodule(f"tcn{number}"), x)
-        return x.mean(dim=(2, 3)).view(num_clips, -1, x.shape[1]).mean(dim=1)  # (N, C)
+        return x.mean(dim=(2, 3))
 
 
 def _run(block: nn.Module, x: Tensor) -> Tensor:

@@ -106,7 +106,6 @@ class Model(BlockStack):
 
     spatial_unit: ClassVar[type[SpatialUnit]] = SpatialUnit
     temporal_unit: ClassVar[type[TemporalUnit]] = TemporalUnit
-    fused: ClassVar[bool] = False  # the fast form, whose units take (B, C, V, T)
 
     def __init__(self, num_class: int = 60, num_point: int = 25, num_person: int = 2, graph: str | None = None,
                  graph_args: Mapping[str, Any] | None = None, in_channels: int = 3, drop_out: float = 0,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -18,12 +18,15 @@ from torch import Tensor, nn
 from skeleton_lab.errors import UserError
 from skeleton_lab.imports import construct
 from skeleton_lab.nn import reference
+from skeleton_lab.nn.absent import each_body
 from skeleton_lab.nn.layers import PointwiseConvNorm, bodies_to_batch, init_batch_norm, init_he_fan_out
+from skeleton_lab.nn.pointwise import body_chunks
 from skeleton_lab.nn.recompute import recomputed
 
 # (output channels, stride over time) of l1 ... l10, the usual plan
 PLAN = ((64, 1), (64, 1), (64, 1), (64, 1), (128, 2), (128, 1), (128, 1), (256, 2), (256, 1), (256, 1))
 NUM_SUBSETS = 3
+EVALUATION_BYTES = 4 * 1024**2  # of what a block computes at a time: the processor's last cache holds some of them
 
 
 @dataclass(frozen=True)
@@ -88,11 +91,12 @@ class Block(nn.Module):
     """Spatial unit, then relu(temporal unit + residual): (B, C_in, T, V) -> (B, C_out, ceil(T / stride), V).
 
     With `time_axis` 3, T and V change places. `use_residual` is false in the first block, which widens. With
-    `inner_relu` the temporal unit ends in a ReLU of its own before the residual is added.
+    `inner_relu` the temporal unit ends in a ReLU of its own before the residual is added. On a CPU, without gradients,
+    bodies go through one after the other, so that what lies between the operators stays in the cache.
 
     Args:
         gcn1: spatial unit, a function of x. tcn1: temporal unit, a function of x and of what to add before its ReLU.
-        fused: whether the residual is the engine's operator, or standard ones.
+        fused: whether it is made of the engine's operators, or of standard ones.
     """
 
     def __init__(self, gcn1: nn.Module, tcn1: nn.Module, channels: tuple[int, int], stride: int, *,
@@ -103,6 +107,8 @@ class Block(nn.Module):
         self.use_residual = use_residual
         self.inner_relu = inner_relu
         self.stride = stride
+        self.channels = channels
+        self.fused = fused
         self.residual: nn.Module = nn.Identity()
         if use_residual and (channels[0] != channels[1] or stride != 1):
             residual = (PointwiseConvNorm(*channels, stride, time_axis) if fused
@@ -111,6 +117,12 @@ class Block(nn.Module):
             self.residual = residual
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.training or not self.fused or torch.is_grad_enabled():
+            return self._forward(x)
+        chunks = body_chunks(x, EVALUATION_BYTES * self.channels[0] // max(self.channels))
+        return self._forward(x) if len(chunks) == 1 else torch.cat([self._forward(x[bodies]) for bodies in chunks])
+
+    def _forward(self, x: Tensor) -> Tensor:
         residual = self.residual(x) if self.use_residual else None
         if self.inner_relu and residual is not None:
             return torch.relu(self.tcn1(self.gcn1(x)) + residual)
@@ -131,6 +143,7 @@ class BlockStack(nn.Module):
     """
 
     capturable = True  # see `train.cuda_graph`
+    fused: ClassVar[bool] = False  # the blocks are made of the engine's operators, and (B, C, V, T) goes through them
 
     def __init__(self, shape: ClipShape, make_block: Callable[[int, int, int, bool], nn.Module],
                  drop_out: float = 0.0, time_axis: int = 2, plan: Sequence[tuple[int, int]] = PLAN) -> None:
@@ -159,13 +172,17 @@ class BlockStack(nn.Module):
             clips = self._unflatten(clips)
         n = clips.shape[0]
         x = bodies_to_batch(clips, self.data_bn, self.shape.same_moments)  # (N*M, C, T, V)
+        means = each_body(self, clips, x, self._body_means) if self.fused else self._body_means(x)  # (N*M, C)
+        return self.drop_out(means.view(n, clips.shape[4], -1).mean(dim=1))
+
+    def _body_means(self, x: Tensor) -> Tensor:
+        """Take bodies (B, C_in, T, V) through the blocks; return their means over frames and joints, (B, C)."""
         if self.time_axis == 3:
-            x = x.transpose(2, 3).contiguous()  # (N*M, C, V, T)
+            x = x.transpose(2, 3).contiguous()  # (B, C, V, T)
         for number in range(1, self.num_blocks + 1):
             block = getattr(self, f"l{number}")
             x = recomputed(block, x) if self.memory_friendly else block(x)
-        x = x.mean(dim=(2, 3)).view(n, clips.shape[4], -1).mean(dim=1)  # (N, C)
-        return self.drop_out(x)
+        return x.mean(dim=(2, 3))
 
     def set_memory_friendly(self, on: bool) -> None:
         """Whether training keeps only the input of each block and computes the block again for its gradients."""

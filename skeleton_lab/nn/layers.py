@@ -15,7 +15,8 @@ from skeleton_lab.nn import reference
 from skeleton_lab.nn.norm import Moments, folded, update_running
 from skeleton_lab.nn.pointwise import PointwiseNorm, pointwise, strided_frames
 from skeleton_lab.nn.precision import working_dtype
-from skeleton_lab.nn.temporal import BranchPlan, TemporalBranches, folded_branches
+from skeleton_lab.nn.prepared import prepared
+from skeleton_lab.nn.temporal import BranchPlan, FoldedBranches, TemporalBranches, folded_branches
 
 TEMPORAL_NORM_STD = 0.02
 
@@ -75,14 +76,20 @@ def conv_norm(x: Tensor, conv: nn.Conv2d, norm: nn.BatchNorm2d, stride: int = 1,
     dtype = working_dtype(x)
     x = x.to(dtype)
     if not norm.training:
-        scale, shift = folded([norm])
-        weight = (conv.weight.flatten(1) * scale.unsqueeze(1)).to(dtype)
-        bias = (conv.bias * scale + shift).to(dtype)
-        return pointwise(weight, strided_frames(x, stride, time_axis)).add_(bias.view(-1, 1, 1))
+        weight, bias = prepared((conv, norm), dtype, lambda: _folded_pointwise(conv, norm, dtype))
+        return pointwise(weight, strided_frames(x, stride, time_axis)).add_(bias)
     out, *moments = PointwiseNorm.apply(x, conv.weight.flatten(1).to(dtype), conv.bias, norm.weight, norm.bias,
                                         norm.eps, stride, time_axis)
     update_running([norm], Moments(*moments), out.numel() // out.shape[1], left_out=conv.bias)
     return out
+
+
+def _folded_pointwise(conv: nn.Conv2d, norm: nn.BatchNorm2d, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Return the weight (C_out, C_in) and bias (C_out, 1, 1) of a 1x1 convolution with its norm folded in."""
+    assert conv.bias is not None
+    scale, shift = folded([norm])
+    weight, bias = conv.weight.flatten(1) * scale.unsqueeze(1), conv.bias * scale + shift
+    return weight.to(dtype), bias.to(dtype).view(-1, 1, 1)
 
 
 class PointwiseConvNorm(reference.PointwiseConvNorm):
@@ -170,21 +177,24 @@ class MultiScaleTemporalConv(reference.MultiScaleTemporalConv):
 
     def _evaluate(self, x: Tensor, shortcut: Tensor | None) -> Tensor:
         dtype = working_dtype(x)
+        out = folded_branches(x.to(dtype), self.plan, prepared((self.branches,), dtype, lambda: self._folded(dtype)))
+        out = out if shortcut is None else out.add_(shortcut)
+        return out.relu_() if self.plan.activation else out
+
+    def _folded(self, dtype: torch.dtype) -> FoldedBranches:
+        """Return the branches' convolutions with the batch norms folded into them."""
         branches = self._parts()
         pointwise = [branch[0] for branch in branches]
         norms1, norms2 = self._norms()
         scale, shift = folded([*norms1, norms2[-1]])
         weight = torch.cat([conv.weight for conv in pointwise]).flatten(1) * scale.unsqueeze(1)
         bias = torch.cat([conv.bias for conv in pointwise]) * scale + shift
-        seconds = []
-        for branch, norm in zip(branches[:-2], norms2[:-2], strict=True):
-            conv, (scale, shift) = branch[3].conv, folded([norm])
-            seconds.append(((conv.weight * scale.view(-1, 1, 1, 1)).to(dtype), (conv.bias * scale + shift).to(dtype)))
-        scale, shift = folded(norms2[-2:-1])
-        out = folded_branches(x.to(dtype), self.plan, (weight.to(dtype), bias.to(dtype)), seconds,
-                              (scale.to(dtype), shift.to(dtype)))
-        out = out if shortcut is None else out.add_(shortcut)
-        return out.relu_() if self.plan.activation else out
+        convs, folds = [branch[3].conv for branch in branches[:-2]], [folded([norm]) for norm in norms2[:-2]]
+        kernels = [conv.weight * scale.view(-1, 1, 1, 1) for conv, (scale, _) in zip(convs, folds, strict=True)]
+        shifts = [conv.bias * scale + shift for conv, (scale, shift) in zip(convs, folds, strict=True)]
+        pool_scale, pool_shift = (vector.to(dtype).view(-1, 1, 1) for vector in folded(norms2[-2:-1]))
+        return FoldedBranches(weight.to(dtype), bias.to(dtype).unsqueeze(1), [kernel.to(dtype) for kernel in kernels],
+                              [shift.to(dtype) for shift in shifts], pool_scale, pool_shift)
 
 
 def _affine(norms: Sequence[nn.BatchNorm2d]) -> tuple[Tensor, Tensor]:

@@ -14,6 +14,8 @@ from skeleton_lab.nn.chunking import all_at_once
 from skeleton_lab.nn.norm import Moments, batch_moments, normalize, normalize_backward
 from skeleton_lab.nn.precision import without_autocast
 
+CACHE_BYTES = 512 * 1024  # of a processor's second cache
+
 
 def pointwise(weight: Tensor, x: Tensor, out: Tensor | None = None) -> Tensor:
     """Multiply (C_out, C_in) into the channels of x (B, C_in, ...): a 1x1 convolution without bias.
@@ -41,7 +43,7 @@ def add_pointwise_weight_grad(total: Tensor, grad: Tensor, x: Tensor) -> None:
         total += torch.bmm(grad, x.transpose(1, 2)).sum(dim=0, dtype=total.dtype)
 
 
-def body_chunks(x: Tensor, cache_bytes: int = 512 * 1024) -> list[slice]:
+def body_chunks(x: Tensor, cache_bytes: int = CACHE_BYTES) -> list[slice]:
     """Return slices of the batch axis of x (B, ...) to work on in turn.
 
     On a CPU a slice is `cache_bytes` or one body, so that a chain of operators finds its operands in the cache; on a

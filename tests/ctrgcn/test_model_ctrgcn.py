@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from skeleton_lab.errors import UserError
+from skeleton_lab.nn import blocks
 from tests.golden_models import fill_golden
 
 
@@ -85,6 +86,22 @@ def test_equals_the_reference(tree):
     for training in (True, False):
         got, expected = (model.train(training)(clips) for model in (ours, plain))
         torch.testing.assert_close(got, expected, rtol=0, atol=1e-9 * expected.abs().max().item())
+
+
+def test_evaluation_without_gradients(tree, monkeypatch):
+    """Odd lengths, absent bodies, weights that change, pieces of a body."""
+    arguments = {**UCLA, "num_class": 10, "num_person": 2}
+    ours = fill_golden(tree.load("model.ctrgcn.Model")(**arguments).double()).eval()
+    plain = ours.reference(**arguments).double().eval()
+    clips = torch.randn(3, 3, 9, 20, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    clips[1, ..., 1] = 0
+    with torch.no_grad():
+        for limit in (blocks.EVALUATION_BYTES, 1):
+            monkeypatch.setattr(blocks, "EVALUATION_BYTES", limit)
+            torch._foreach_mul_(list(ours.parameters()), 1.01)
+            plain.load_state_dict(ours.state_dict())
+            got, expected = ours(clips), plain(clips)
+            torch.testing.assert_close(got, expected, rtol=0, atol=1e-10 * expected.abs().max().item())
 
 
 @pytest.mark.parametrize("frames", [1, 2, 5])
