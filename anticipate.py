@@ -174,7 +174,7 @@ def draw(path: Path, curves: Sequence[Curve]) -> None:
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     for curve, marker in zip(curves, "os^vD*Xp" * len(curves), strict=False):
-        axes.plot([100 * share for share in curve.shares], curve.percents, marker=marker, markersize=5,
+        axes.plot([100 * share for share in curve.shares], curve.percents, marker=marker, markersize=5, clip_on=False,
                   label=f"{curve.name} (area {curve.area:.1f} %)")
     if len({curve.classes for curve in curves}) == 1:
         axes.axhline(100 / curves[0].classes, linestyle=":", color="gray", label=f"chance, {curves[0].classes} classes")
@@ -182,7 +182,7 @@ def draw(path: Path, curves: Sequence[Curve]) -> None:
     axes.set_ylabel("top-1 accuracy (%)")
     axes.set_xticks([100 * share for share in curves[0].shares])
     axes.set_xlim(left=0)
-    axes.set_ylim(0, 101)
+    axes.set_ylim(0, 100)
     axes.grid(alpha=0.3)
     axes.legend(loc="best")
     with replacing(path) as temporary:

@@ -4,7 +4,8 @@
     python3 benchmark_models.py --model ctrgcn --steps 50 --device cuda:0 --amp
     python3 benchmark_models.py --vram-gb 8                                    # as if the card had 8 GB
 
-Without a GPU it predicts the memory that training takes on one (8 GB unless told otherwise) and times this CPU.
+Without a GPU it predicts the memory that training takes on one (8 GB unless told otherwise), estimates the hours by
+card, and times this CPU.
 Each model runs in a process of its own; one that fails is a row that says so, and the exit status is 1. It measures
 neither data loading nor accuracy: clips are random numbers.
 """
@@ -96,7 +97,7 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
 
 
 def report(rows: list[dict[str, Any]], settings: Settings) -> None:
-    """Print what was measured, and the verdict last."""
+    """Print what was measured, how long recipes take, and whether they fit last."""
     print(f"\n{'Evaluation' if settings.infer else 'Training'} steps, measured here:\n{tables.measurements(rows)}")
     judged = [row for row in rows if "verdict" in row]
     if settings.find_batch_size and not judged:
@@ -104,9 +105,9 @@ def report(rows: list[dict[str, Any]], settings: Settings) -> None:
                                                if "largest_batch" in row)]
         print(f"\n{tables.aligned(found)}")
     if judged:
-        name = next((row["device_name"] for row in judged if "device_name" in row), settings.device)
-        print("", *tables.notes(rows, name), "", tables.verdict_heading(rows, settings.amp), tables.verdicts(rows),
-              sep="\n")
+        for durations in filter(None, (tables.durations_here(rows), tables.durations_on_cards(rows))):
+            print(f"\n{durations}")
+        print("", *tables.notes(rows), "", tables.verdict_heading(rows, settings.amp), tables.verdicts(rows), sep="\n")
 
 
 def main(arguments: argparse.Namespace) -> int:

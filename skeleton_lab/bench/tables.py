@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from skeleton_lab.bench.capacity import MARGIN
+from skeleton_lab.bench.cards import TIMED_ON
 from skeleton_lab.bench.recipes import NTU60_EPOCH_CLIPS, RECIPES, Recipe
 
 Row = Mapping[str, Any]
 CHECKS = Path(__file__).with_name("checked_predictions.json")
 
-_NOT_IN_CSV = ("footprint",)
+_NOT_IN_CSV = ("footprint", "plain_footprint", "hours_on_cards")
 
 
 def measurements(rows: Sequence[Row]) -> str:
@@ -42,7 +43,7 @@ def _measured(row: Row) -> tuple[str, ...]:
 
 def verdicts(rows: Sequence[Row], markdown: bool = False) -> str:
     """Return the table of verdicts, one line a model that got one; as Markdown for a README."""
-    header = ("model", "recipe", "peak GB", "largest batch", "clips/s", "epoch", "whole recipe", "verdict")
+    header = ("model", "recipe", "peak GB", "largest batch", "verdict")
     lines = [header, *(_verdict(row) for row in rows if "verdict" in row)]
     if not markdown:
         return aligned(lines)
@@ -51,10 +52,39 @@ def verdicts(rows: Sequence[Row], markdown: bool = False) -> str:
 
 def _verdict(row: Row) -> tuple[str, ...]:
     word = " ".join((row["verdict"], *row["verdict_flags"]))
-    peak, timed = row.get("recipe_peak_bytes"), row["status"] == "ok"
+    peak = row.get("recipe_peak_bytes")
     return (row["model"], recipe_text(RECIPES[row["model"]]), f"{peak / 1e9:.2f}" if peak else "-",
-            str(row["largest_batch"]), speed(row) if timed else "-",
-            duration(row["epoch_s"]) if timed else "-", duration(row["recipe_s"]) if timed else "-", word)
+            str(row["largest_batch"]), word)
+
+
+def durations_here(rows: Sequence[Row]) -> str:
+    """Return how long recipes take on the device that was measured, one line a model; "" without any."""
+    timed = [row for row in rows if "recipe_s" in row]
+    if not timed:
+        return ""
+    device = timed[0].get("device_name", "unknown")
+    heading = (f"How long on this machine ({device}), at the clips/s measured. An epoch: {NTU60_EPOCH_CLIPS:,} clips,\n"
+               "NTU-60 cross-subject; loading them is not counted.")
+    return heading + "\n" + aligned([("model", "clips/s", "an epoch", "whole recipe"),
+                                    *((row["model"], speed(row), duration(row["epoch_s"]), duration(row["recipe_s"]))
+                                      for row in timed)])
+
+
+def durations_on_cards(rows: Sequence[Row]) -> str:
+    """Return what recipes are estimated to take on GPUs that are not here, a column a card; "" without any."""
+    known = [row for row in rows if row.get("hours_on_cards")]
+    if not known:
+        return ""
+    header = ("model", *(stay["card"] for stay in known[0]["hours_on_cards"]))
+    heading = ("How long on GPUs, whole recipe: estimates with their range, from FLOPs and bytes a clip and what "
+               f"two models\nreached on one card ({TIMED_ON.name}). *: with --memory-friendly, or it does not fit.")
+    rows_of_hours = [(row["model"], *(_stay(stay) for stay in row["hours_on_cards"])) for row in known]
+    return heading + "\n" + aligned([header, *rows_of_hours])
+
+
+def _stay(stay: Row) -> str:
+    least, most = (f"{hours:.1f}" if hours < 9.95 else f"{hours:.0f}" for hours in (stay["least_h"], stay["most_h"]))
+    return f"{least} to {most} h{' *' if stay['memory_friendly'] else ''}"
 
 
 def speed(row: Row) -> str:
@@ -93,10 +123,9 @@ def verdict_heading(rows: Sequence[Row], amp: bool) -> str:
     return f"Verdict for {budget_gb:.3g} GB of GPU memory, {'mixed precision (--half)' if amp else 'fp32'}; {how}"
 
 
-def notes(rows: Sequence[Row], device_name: str) -> list[str]:
+def notes(rows: Sequence[Row]) -> list[str]:
     """Return what must be known to read the verdict, a line each."""
-    lines = [f"largest batch: clips in one forward and backward pass. epoch: NTU-60 cross-subject, "
-             f"{NTU60_EPOCH_CLIPS:,} clips, at the clips/s measured here ({device_name}); loading data is not counted.",
+    lines = ["largest batch: clips in one forward and backward pass. "
              "GB: 10^9 bytes. What a card sold as 8 GB has above that, the driver's own needs take."]
     if any(row.get("predicted") for row in rows):
         lines.append(f"No GPU was used: memory is a prediction, from the tensors alive in two small steps on this CPU, "

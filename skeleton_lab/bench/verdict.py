@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from skeleton_lab.bench.capacity import Footprint
+from skeleton_lab.bench.cards import stays
 from skeleton_lab.bench.job import CAPACITY, MEASURE, Job
 from skeleton_lab.bench.recipes import NTU60_EPOCH_CLIPS, Recipe
 
@@ -91,7 +92,7 @@ def assess(recipe: Recipe, settings: Settings, ask: Ask) -> dict[str, Any]:
         if answer["status"] != "ok":
             return row | answer
         row |= {name: answer[name] for name in ("largest_batch", "predicted", "budget_bytes", "kept_mib_per_clip",
-                                                 "footprint") if name in answer}
+                                                 "footprint", "plain_footprint") if name in answer}
         if settings.judges_recipe:
             choice = choose(recipe, fits)
             row |= {"verdict": choice.word, "verdict_flags": list(choice.flags)}
@@ -102,6 +103,8 @@ def assess(recipe: Recipe, settings: Settings, ask: Ask) -> dict[str, Any]:
             "memory_friendly": job.memory_friendly}
     row |= ask(job)
     if choice and row["status"] == "ok":
+        if "plain_footprint" in row:
+            row["hours_on_cards"] = [asdict(stay) for stay in stays(recipe, row, settings.amp)]
         row["epoch_s"] = NTU60_EPOCH_CLIPS / row["clips_per_s"]
         row["recipe_s"] = recipe.epochs * row["epoch_s"]
         row["recipe_peak_bytes"] = _recipe_peak(row, choice)
@@ -111,6 +114,7 @@ def assess(recipe: Recipe, settings: Settings, ask: Ask) -> dict[str, Any]:
 def _capacities(recipe: Recipe, settings: Settings, ask: Ask) -> tuple[list[Fit], dict[str, Any]]:
     """Ask for the largest batch, with recomputation too if the recipe needs that; return the last answer beside."""
     fits: list[Fit] = []
+    plain: dict[str, Any] = {}
     job = Job(CAPACITY, recipe.name, settings.device, settings.num_frames or recipe.num_frames, recipe.batch_size,
               recipe.forward_batch_size, amp=settings.amp, infer=settings.infer,
               memory_friendly=settings.memory_friendly, budget_bytes=settings.budget_bytes)
@@ -118,10 +122,12 @@ def _capacities(recipe: Recipe, settings: Settings, ask: Ask) -> tuple[list[Fit]
         answer = ask(job)
         if answer["status"] != "ok":
             return fits, answer
+        if "footprint" in answer and not job.memory_friendly:
+            plain = {"plain_footprint": answer["footprint"]}
         fits.append(Fit(job.memory_friendly, answer["largest_batch"]))
         enough = answer["largest_batch"] >= recipe.forward_batch_size or not settings.judges_recipe
         if enough or job.memory_friendly or not answer["offers_memory_friendly"]:
-            return fits, answer
+            return fits, answer | plain
         job = replace(job, memory_friendly=True)
 
 

@@ -67,7 +67,7 @@ def line_chart(title: str, series: Sequence[Series], *, percent: bool = False, l
             parts += [element("rect", x=_px(legend_x), y=24, width=12, height=4, rx=2, style=f"fill: {colour}"),
                       element("text", short(line.name), x=_px(legend_x + 17), y=30)]
             legend_x += 36 + 6.2 * len(short(line.name))
-    return _svg(WIDTH, HEIGHT, title, parts)
+    return _svg(WIDTH, HEIGHT, title, parts, kind="chart")
 
 
 def thinned(points: Sequence[tuple[float, float]]) -> Sequence[tuple[float, float]]:
@@ -149,9 +149,10 @@ def _round_step(step: float) -> float:
     return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= step * (1 - 1e-9))
 
 
-def _svg(width: int, height: int, title: str, parts: Sequence[Element]) -> Element:
-    return element("svg", *parts, viewBox=f"0 0 {width} {height}", width=width, height=height, role="img",
-                   aria_label=title)
+def _svg(width: int, height: int, title: str, parts: Sequence[Element],
+         kind: str | None = None) -> Element:
+    return element("svg", *parts, class_=kind, viewBox=f"0 0 {width} {height}", width=width, height=height,
+                   role="img", aria_label=title)
 
 
 def _px(value: float) -> str:

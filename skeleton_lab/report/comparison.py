@@ -134,7 +134,7 @@ def figures_table(runs: Sequence[Run], labels: Sequence[str]) -> Element:
         last = run.last.get("test_top1")
         change = None if run is runs[0] or last is None or first is None else 100 * (last - first)
         cells.append([row[0], element("td", row[1], *_change(change), class_="number"), *row[2:]])
-    return table(head, cells, numbers=range(1, len(head)), wide=True)
+    return table(head, cells, numbers=range(1, len(head)), kind="wide")
 
 
 def draw_curves(path: Path, runs: Sequence[Run], labels: Sequence[str]) -> None:
@@ -146,7 +146,7 @@ def draw_curves(path: Path, runs: Sequence[Run], labels: Sequence[str]) -> None:
     FigureCanvasAgg(figure)
     for axes, (title, column, scale) in zip(figure.subplots(2, 2).flat, _CURVES, strict=True):
         draw_over_epochs(axes, {label.replace("$", r"\$"): _points(run, column, scale)
-                                for run, label in zip(runs, labels, strict=True)}, legend_size=8)
+                                for run, label in zip(runs, labels, strict=True)}, percent=scale != 1, legend_size=8)
         axes.set_title(title + (" (%)" if scale != 1 else ""))
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110)
@@ -196,7 +196,7 @@ def _recipe(runs: Sequence[Run], labels: Sequence[str]) -> Element:
     if not differing:
         return section("Recipe", note="The runs have the same settings.")
     return section("Recipe", table(("setting", *labels), [(name, *values) for name, values in differing.items()],
-                                   wide=True), note="The settings that are not the same in all runs.")
+                                   kind="wide settings"), note="The settings that are not the same in all runs.")
 
 
 def _classes(recalls: NDArray[np.float64] | None, known: Sequence[Run], labels: Sequence[str],
@@ -214,7 +214,7 @@ def _classes(recalls: NDArray[np.float64] | None, known: Sequence[Run], labels: 
             row.append(element("td", _form(None if np.isnan(value) else value, lambda x: f"{100 * x:.1f} %"),
                                *_change(change), class_="number", data_value=f"{np.nan_to_num(value, nan=-1):.6f}"))
         rows.append(row)
-    return section("Classes", table(head, rows, numbers=[0, 2, *range(3, len(head))], sortable=True, wide=True),
+    return section("Classes", table(head, rows, numbers=[0, 2, *range(3, len(head))], kind="wide sortable"),
                    note="Recall of each class, and its difference from the first run in points. Click a head to sort.")
 
 

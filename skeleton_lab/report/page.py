@@ -34,17 +34,18 @@ p { margin: 4px 0 12px; }
 .small { font-size: 13px; }
 section { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 20px 22px;
   margin-top: 18px; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(132px, 1fr)); gap: 12px; margin-top: 18px; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 12px; margin-top: 18px; }
 .tile { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 12px 14px; }
-.tile b { display: block; font-size: 21px; line-height: 1.3; white-space: nowrap; font-variant-numeric: tabular-nums; }
+.tile b { display: block; font-size: 21px; line-height: 1.3; overflow-wrap: anywhere;
+  font-variant-numeric: tabular-nums; }
 .tile span { color: var(--soft); font-size: 13px; }
 .tile.main b { color: var(--blue); }
-.columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(420px, 1fr)); gap: 22px 30px; }
+.columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(420px, 100%), 1fr)); gap: 22px 30px; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 table.wide { width: 100%; }
 th, td { text-align: left; padding: 4px 14px 4px 0; border-bottom: 1px solid var(--line); vertical-align: top; }
-td { overflow-wrap: anywhere; }
+.settings td { overflow-wrap: anywhere; min-width: 7.5em; }
 th { font-weight: 600; color: var(--soft); font-size: 13px; white-space: nowrap; }
 th.number, td.number { text-align: right; }
 table.sortable th { cursor: pointer; user-select: none; }
@@ -65,7 +66,7 @@ details summary { cursor: pointer; color: var(--soft); margin: 10px 0; }
 .pair:first-of-type { border-top: 0; }
 figure { margin: 0; } figcaption { font-size: 13px; color: var(--soft); overflow-wrap: anywhere; }
 svg { max-width: 100%; height: auto; display: block; }
-.middle-of-page svg { margin: 0 auto; }
+.matrix { overflow-x: auto; } .matrix svg { margin: 0 auto; }
 svg text { font: 11px system-ui, -apple-system, "Segoe UI", Roboto, Arial, sans-serif; fill: var(--soft); }
 svg .title { font-size: 13px; font-weight: 600; fill: var(--ink); }
 svg .grid { stroke: var(--line); stroke-width: 1; } svg .axis { stroke: var(--soft); stroke-width: 1; }
@@ -78,13 +79,16 @@ svg .second { stroke-dasharray: 4 3; }
 svg .joints { stroke: var(--ink); stroke-width: 3; stroke-linecap: round; opacity: 0.45; }
 svg .left { stroke: var(--left); } svg .right { stroke: var(--right); } svg .middle { stroke: var(--middle); }
 footer { color: var(--soft); font-size: 13px; margin-top: 20px; }
-@media (max-width: 560px) { .columns { grid-template-columns: 1fr; } main { padding: 16px 12px; } }
+@media (max-width: 560px) { main { padding: 16px 12px; } section { padding: 14px 12px; }
+  .chart text { font-size: 15px; } .chart .title { font-size: 17px; } .matrix svg { max-width: none; }
+  .track { width: 60px; } }
 @media print { :root { --page: #ffffff; --stripe: #f5f5f5; } main { max-width: none; padding: 0; }
   body { font-size: 12px; } section, .tile { border-color: #cccccc; }
   section { break-inside: auto; } h2, h3 { break-after: avoid; }
   h2 + p { break-after: avoid; } figure, svg, tr, .tile { break-inside: avoid; }
-  .columns { grid-template-columns: 1fr 1fr; gap: 12px 16px; } .middle-of-page svg { max-height: 150mm; }
-  .scroll { overflow: visible; } table { font-size: 10.5px; } th, td { padding-right: 8px; }
+  .columns { grid-template-columns: 1fr 1fr; gap: 12px 16px; } .matrix svg { max-height: 150mm; }
+  .scroll, .matrix { overflow: visible; } .settings td { min-width: 0; }
+  table { font-size: 10.5px; } th, td { padding-right: 8px; }
   th { font-size: 10.5px; white-space: normal; } table.sortable th::after { content: ""; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; } }
 """
@@ -147,11 +151,13 @@ def write_page(title: str, parts: Iterable[Element]) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Element | str | None]], *, numbers: Iterable[int] = (),
-          sortable: bool = False, wide: bool = False) -> Element:
+          kind: str | None = None) -> Element:
     """Return a table; cells are text, or elements of tag `td`.
 
     Args:
         numbers: which columns are numbers: set to the right, and sorted as such.
+        kind: one or more of "sortable" (by a click on a head), "wide" (as the page) and "settings" (long words may
+            break); without the last no word breaks, and a table wider than the page is scrolled.
     """
     right = set(numbers)
 
@@ -160,12 +166,11 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Element | str | None]], *
             return value
         return element(tag, value, class_="number" if column in right else None)
 
-    kinds = " ".join(name for name, wanted in (("sortable", sortable), ("wide", wide)) if wanted)
     made = element("table",
                    element("thead", element("tr", *(cell("th", text, i) for i, text in enumerate(head)))),
                    element("tbody", *(element("tr", *(cell("td", value, i) for i, value in enumerate(row)))
                                       for row in rows)),
-                   class_=kinds or None)
+                   class_=kind)
     return element("div", made, class_="scroll")
 
 

@@ -207,7 +207,7 @@ def _epoch_table(run: Run) -> Element:
                      _text(_number(own.get("peak_mib")), "{:,.0f}")])
     note = f"{len(shown):,} of {len(run.history):,} epochs; history.csv has all."
     left_out = element("p", note, class_="soft small") if every > 1 else None
-    return element("div", left_out, table(head, rows, numbers=range(len(head)), wide=True))
+    return element("div", left_out, table(head, rows, numbers=range(len(head)), kind="wide"))
 
 
 # -- what the model gets right and wrong -----------------------------------------------------------------------
@@ -222,7 +222,7 @@ def _evaluation(run: Run, names: list[str], pairs: list[Confusion], feeder: Any,
     note = (f"{counts.sum():,} clips of the test split, weights: {_weights(run)}. A row is a true class, a column what "
             "the model said; point at a cell for its figures.")
     return [
-        section("Confusion matrix", element("figure", chart, class_="middle-of-page"), note=note),
+        section("Confusion matrix", element("figure", chart, class_="matrix"), note=note),
         section("Worst confusions", *confusion_cards(pairs, names, feeder, why_no_clips),
                 note="The pairs of classes with the most mistakes: the clip that the model got wrong with the most "
                      "confidence, beside one of the class that it took it for. Left limbs are blue, right ones red; "
@@ -244,7 +244,7 @@ def class_table(counts: NDArray[np.int64], names: Sequence[str]) -> Element:
         rows.append([str(label), names[label], _bar(hits, int(support[label])), _share(hits, int(given[label])),
                      f"{support[label]}", mistaken])
     head = ("class", "name", "recall", "precision", "clips", "most often taken for")
-    return table(head, rows, numbers=(0, 2, 3, 4), sortable=True, wide=True)
+    return table(head, rows, numbers=(0, 2, 3, 4), kind="wide sortable")
 
 
 def _bar(hits: int, total: int) -> Element:
@@ -276,12 +276,12 @@ def _recipe(run: Run, defaults: Mapping[str, Any]) -> Element:
     kept = [(row.name, row.value) for row in rows if not row.differs]
     command = element("code", f"python3 {run.command}", class_="command") if run.command else None
     if not defaults:
-        return section("Recipe", command, table(("setting", "value"), kept),
+        return section("Recipe", command, table(("setting", "value"), kept, kind="settings"),
                        note="The tree that this run belongs to was not found, so its defaults are not known.")
     return section("Recipe", command, element("h3", f"Differs from the tree's defaults ({len(changed)})"),
-                   table(("setting", "this run", "default", "said by"), changed, wide=True),
+                   table(("setting", "this run", "default", "said by"), changed, kind="wide settings"),
                    element("details", element("summary", f"As the defaults are ({len(kept)})"),
-                           table(("setting", "value"), kept)))
+                           table(("setting", "value"), kept, kind="settings")))
 
 
 def _config_file(run: Run) -> dict[str, Any] | None:
@@ -324,7 +324,7 @@ def _machine(run: Run) -> Element:
     note = ("Peak memory: on a GPU what PyTorch had allocated, on the CPU what the process had resident." if rows else
             "This run kept no record of its machine, memory and times (run.json): it was made by an older version, or "
             "is not finished.")
-    return section("Machine, speed and memory", table(("", ""), rows) if rows else None, note=note)
+    return section("Machine, speed and memory", table(("", ""), rows, kind="settings") if rows else None, note=note)
 
 
 def _changes(part: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -83,19 +83,24 @@ def draw_history(path: Path, history: Sequence[dict[str, Any]], title: str) -> N
     for axes, quantity, scale in ((loss_axes, "loss", 1.0), (accuracy_axes, "top1", 100.0)):
         draw_over_epochs(axes, {part: [(e, row[f"{part}_{quantity}"] * scale)
                                        for e, row in zip(epochs, history, strict=True)
-                                       if row.get(f"{part}_{quantity}") is not None] for part in parts})
+                                       if row.get(f"{part}_{quantity}") is not None] for part in parts},
+                         percent=scale != 1)
     loss_axes.set_ylabel("mean cross-entropy loss")
     accuracy_axes.set_ylabel("top-1 accuracy (%)")
-    accuracy_axes.set_ylim(0, 101)
     _save(figure, path, title)
 
 
-def draw_over_epochs(axes: Any, curves: Mapping[str, Sequence[tuple[float, float]]],
+def draw_over_epochs(axes: Any, curves: Mapping[str, Sequence[tuple[float, float]]], percent: bool,
                      legend_size: int | None = None) -> None:
-    """Draw curves, label -> points (epoch, value), in a figure's axes; those without points are left out."""
+    """Draw curves, label -> points (epoch, value), in a figure's axes; those without points are left out.
+
+    `percent`: the axis reaches from 0 to 100 whatever the values are, so that pictures of runs compare.
+    """
     for label, points in curves.items():
         if points:
-            axes.plot(*zip(*points, strict=True), marker="o", markersize=3, label=label)
+            axes.plot(*zip(*points, strict=True), marker="o", markersize=3, label=label, clip_on=not percent)
+    if percent:
+        axes.set_ylim(0, 100)
     axes.set_xlabel("epoch")
     axes.grid(alpha=0.3)
     axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)

@@ -45,7 +45,7 @@ def test_everything_stands_in_it(run_folder):
 
 def test_the_class_table_sorts_by_numbers(run_folder):
     page = write_report(run_folder, DEFAULTS, ToyFeeder()).read_text()
-    assert 'data-value="0.750000"' in page and 'data-value="0.600000"' in page and 'class="sortable wide"' in page
+    assert 'data-value="0.750000"' in page and 'data-value="0.600000"' in page and 'class="wide sortable"' in page
 
 
 def test_worst_confusions_come_with_their_surest_clips():
