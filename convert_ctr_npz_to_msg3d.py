@@ -45,7 +45,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
     options = parser.parse_args()
     if options.frames is not None and options.frames < 1:
-        parser.error(f"argument --frames: {options.frames} is no number of frames")
+        parser.error(f"argument --frames: {options.frames} is no number of frames; give 1 or more")
     return options
 
 

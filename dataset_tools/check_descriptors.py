@@ -56,7 +56,7 @@ def main(options: argparse.Namespace) -> int:
     if report["unusable"]:
         first = next(iter(report["unusable"].values()))
         raise UserError(f"{options.descriptors}: {len(report['unusable'])} of {len(names)} descriptors cannot be used, "
-                        f"first: {first}")
+                        f"first: {first}; write these anew")
     return 0
 
 

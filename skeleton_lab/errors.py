@@ -152,7 +152,8 @@ def _told(fault: OSError) -> int:
     terminal.silence(sys.stdout)
     if isinstance(fault, BrokenPipeError):
         return EXIT_NO_READER
-    terminal.complain(f"error: standard output: cannot write to it ({fault.strerror}); see where it goes")
+    terminal.complain(f"error: standard output: cannot write to it ({fault.strerror}); make room there, or "
+                      "send it elsewhere")
     return EXIT_BAD_INPUT
 
 

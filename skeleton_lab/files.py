@@ -90,7 +90,8 @@ def _poured(path: str | Path) -> Iterator[Path]:
             with open(temporary, "rb") as source, open(_opened(path), "wb") as stream:
                 shutil.copyfileobj(source, stream)
         except OSError as error:
-            raise UserError(f"{path}: cannot write to it ({error.strerror or error}); see where it goes") from error
+            raise UserError(f"{path}: cannot write to it ({error.strerror or error}); make room there, or choose "
+                            "another output") from error
 
 
 def _opened(path: str | Path) -> int:

@@ -61,9 +61,11 @@ class Feeder(BatchFeeder):
             raise UserError(f"feeders.feeder_clips.Feeder: '{skeleton}' is no Skeleton; see skeleton_lab/skeletons.py")
         self.p_interval, self.window_size = tuple(p_interval), window_size
         if len(self.p_interval) not in (1, 2) or not all(0 < share <= 1 for share in self.p_interval):
-            raise UserError(f"feeders.feeder_clips.Feeder: p_interval={p_interval} is not one or two shares in (0, 1]")
+            raise UserError(f"feeders.feeder_clips.Feeder: p_interval={p_interval} is no share of a clip; give one or "
+                            "two numbers in (0, 1]")
         if window_size < 1:
-            raise UserError(f"feeders.feeder_clips.Feeder: window_size={window_size} is no number of frames")
+            raise UserError(f"feeders.feeder_clips.Feeder: window_size={window_size} is no number of frames; give 1 "
+                            "or more")
         self.random_rot, self.bone, self.vel = random_rot, bone, vel
         self.observation = Observation.of(observe, "feeders.feeder_clips.Feeder")
         self._open()
@@ -85,7 +87,8 @@ class Feeder(BatchFeeder):
         shape, num_joints = self._clips.shape, self.skeleton.num_joints
         if len(shape) != 5 or (shape[1], shape[3]) != (3, num_joints) or self._clips.dtype != np.float32:
             raise UserError(f"{self.data_path}: 'x_{self.split}' is {self._clips.dtype} of shape {shape}; "
-                            f"{self.skeleton.name} needs float32 (N, 3, T, {num_joints}, M)")
+                            f"{self.skeleton.name} needs float32 (N, 3, T, {num_joints}, M); make the archive again, "
+                            "or name its own skeleton")
 
     def _is_flat(self) -> bool:
         """Return whether the third channel is scores: by the skeleton, else by up to 64 clips, evenly spread."""

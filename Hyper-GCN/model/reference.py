@@ -196,7 +196,8 @@ class Model(nn.Module):
         """Raise a UserError unless the clips (N, C, T, V, M) are of the shape that the model is built for."""
         shape = self.shape
         if clips.ndim != 5:
-            raise UserError(f"clips have 5 axes (N, C, T, V, M), these have {clips.ndim}: {tuple(clips.shape)}")
+            raise UserError(f"clips have 5 axes (N, C, T, V, M), these have {clips.ndim}: {tuple(clips.shape)}; "
+                            "check the feeder")
         _, c, _, v, m = clips.shape
         if (c, v, m) != (shape.in_channels, shape.num_point, shape.num_person):
             raise UserError(f"clips of {c} coordinates, {v} joints and {m} bodies do not fit a model of "

@@ -65,7 +65,8 @@ class Feeder(feeder_pyskl.Feeder):
         for name in ("random_swap", "random_drop", "random_mirror"):
             probability = getattr(self, name)
             if not isinstance(probability, int | float) or not 0 <= probability <= 1:
-                raise UserError(f"{feeder_pyskl.WHOSE}: {name}={probability!r} is no probability from 0 to 1")
+                raise UserError(f"{feeder_pyskl.WHOSE}: {name}={probability!r} is no probability; give a number "
+                                "from 0 to 1")
         skeleton = next(skeleton for skeleton in PYSKL_LAYOUTS.values() if skeleton.num_joints == self.joints)
         self._partners = np.arange(self.joints)
         self._partners[[*skeleton.left, *skeleton.right]] = [*skeleton.right, *skeleton.left]

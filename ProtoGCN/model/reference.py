@@ -279,13 +279,15 @@ def _plan(blocks: Sequence[Sequence[int]] | None) -> Sequence[tuple[int, int]]:
     parts = math.lcm(SUBSETS, len(DILATIONS) + 2)
     for channels, _ in plan:
         if channels % parts:
-            raise UserError(f"model_args: blocks of {channels} channels: ProtoGCN's have a multiple of {parts}")
+            raise UserError(f"model_args: blocks of {channels} channels do not divide evenly; give a multiple of "
+                            f"{parts}")
     return plan
 
 
 def _check(**numbers: int) -> None:
     for name, number in numbers.items():
         if type(number) is not int or number < 1:
-            raise UserError(f"model_args: {name}={number!r} is no number from 1")
+            raise UserError(f"model_args: {name}={number!r} is no number from 1; give a positive whole number")
     if numbers["num_point"] > GATES:
-        raise UserError(f"model_args: num_point {numbers['num_point']}: ProtoGCN takes up to {GATES} joints")
+        raise UserError(f"model_args: num_point {numbers['num_point']}: ProtoGCN takes up to {GATES} joints; give "
+                        "fewer")

@@ -265,7 +265,7 @@ class Model(nn.Module):
         kinds = tuple(Kind(*size, far_frames=number >= 2, far_points=number % 2 == 1)
                       for number, size in enumerate(_checked(sizes, points, num_heads)))
         if global_pool not in ("avg", "max"):
-            raise UserError(f"model_args: global_pool '{global_pool}' is neither avg nor max")
+            raise UserError(f"model_args: global_pool '{global_pool}' does not exist; choose avg or max")
         shape = Shape(points, kernel_size, num_heads, kinds, rel, time_bias, width_scale)
         self.shape, self.index_t, self.global_pool, self.head_drop = shape, index_t, global_pool, head_drop
         if index_t:
@@ -366,7 +366,8 @@ def _checked(sizes: Sequence[Sequence[int]], points: int, heads: int) -> Sequenc
                         "24, 32, 48 or 96")
     for number, size in enumerate(sizes, 1):
         if len(size) != 2 or not all(isinstance(length, int) and length > 0 for length in size):
-            raise UserError(f"model_args: type_{number}_size {size} is not a number of frames and one of points")
+            raise UserError(f"model_args: type_{number}_size {size} is not a number of frames and one of points; give "
+                            "two, such as [8, 8]")
         if points % size[1]:
             raise UserError(f"model_args: type_{number}_size {list(size)}: groups of {size[1]} points do not divide "
                             f"the {points} of num_point times num_person; choose a divisor")

@@ -46,11 +46,13 @@ def parse_config(text: str, name: str) -> dict[str, Any]:
         UserError: it is no Python, or holds more than literals.
     """
     if len(text) > _MOST_BYTES:
-        raise UserError(f"{name}: more than a config can have to say; check that it is one")
+        raise UserError(f"{name}: more than a config can have to say; give the .py that the network was "
+                        "trained with")
     try:
         content = _Reader().read(ast.parse(text))
         if _size(content, {}) > _MOST_VALUES:
-            raise _Refused(0, "more than a config can have to say; check that it is one")
+            raise _Refused(0, "more than a config can have to say; give the .py that the network was "
+                        "trained with")
         return content
     except _Refused as refused:
         line, what = refused.args
@@ -64,7 +66,8 @@ def parse_config(text: str, name: str) -> dict[str, Any]:
 
 def _with_bases(path: Path, content: bytes, depth: int) -> dict[str, Any]:
     if depth > _MOST_BASES:
-        raise UserError(f"{path}: more than {_MOST_BASES} configs on top of each other; does one name itself?")
+        raise UserError(f"{path}: more than {_MOST_BASES} configs on top of each other, or one that names itself; "
+                        "write their settings into one file")
     try:
         own = parse_config(content.decode("utf-8"), str(path))
     except UnicodeDecodeError:

@@ -122,7 +122,7 @@ def _name_samples(joined: Joined, labels: list[NDArray[np.int64]], by_position: 
     elif named and by_position:
         known = named[0].names
         if len(known) != count:
-            raise UserError(f"{positional[0].path}: {count} clips, but {named[0].path} has {len(known)}; they are not "
+            raise UserError(f"{positional[0].path}: {count} clips, but {named[0].path} has {len(known)}; give results "
                             "of one split")
         joined.said.append(f"joined by position, as told: samples without names take those of {named[0].path}")
     elif named:

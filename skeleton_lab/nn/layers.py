@@ -56,7 +56,8 @@ def bodies_to_batch(clips: Tensor, data_bn: nn.BatchNorm1d, same_moments: bool =
         (N*M, C, T, V), the body fastest in the batch axis.
     """
     if clips.ndim != 5:
-        raise UserError(f"clips have 5 axes (N, C, T, V, M), these have {clips.ndim}: {tuple(clips.shape)}")
+        raise UserError(f"clips have 5 axes (N, C, T, V, M), these have {clips.ndim}: {tuple(clips.shape)}; "
+                        "check the feeder")
     n, c, t, v, m = clips.shape
     bodies = 1 if same_moments else m
     if bodies * v * c != data_bn.num_features:

@@ -70,7 +70,8 @@ class MultiScaleTemporalConv(nn.Module):
         num_branches = len(dilations) + 2
         width, left = divmod(out_channels, num_branches)
         if not width or (left and not uneven):
-            raise UserError(f"{out_channels} channels do not divide into {num_branches} temporal branches")
+            raise UserError(f"{out_channels} channels do not divide into {num_branches} temporal branches; choose a "
+                            "multiple of that")
         widths = [width + left, *[width] * (len(dilations) - 1)]
         branches = [_branch(in_channels, own, TemporalConv(own, own, kernel_size, stride, dilation, repeat_ends))
                     for own, dilation in zip(widths, dilations, strict=True)]

@@ -112,7 +112,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"{path}: not valid YAML ({reason[:_MOST_SHOWN]}); mend that place") from None
     if content is None or not _is_moderate(content):
-        raise UserError(f"{path}: more than a config can have to say; check --config")
+        raise UserError(f"{path}: more than a config can have to say; give --config a file of settings")
     if not isinstance(content, dict):
         raise UserError(f"{path}: expected 'key: value' lines, found a {type(content).__name__}")
     return content
@@ -181,7 +181,8 @@ def _complete(config: Config) -> None:
                         "validation clips; choose one")
     for phase in ("train_feeder_args", "test_feeder_args", "val_feeder_args"):
         if not isinstance(getattr(config, phase), dict):
-            raise UserError(f"{phase}: expected a mapping of options")
+            raise UserError(f"{phase}: expected a mapping of options, such as window_size: 64 in the lines below it, "
+                            f"or --{phase.replace('_', '-')} window_size=64")
 
 
 def _refuse_several_devices(devices: list[int | str], argv: Sequence[str]) -> None:

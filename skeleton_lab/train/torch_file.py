@@ -86,7 +86,7 @@ def read_torch_file(path: str | Path, foreign: bool = False) -> Any:
     except (PermissionError, IsADirectoryError) as error:
         raise UserError(f"{path}: cannot read it ({error.strerror}); check the path and its permissions") from None
     except Exception as error:  # a damaged file makes torch raise nearly anything
-        raise UserError(f"{path}: cannot read it as weights ({_reason(error)}); is the file complete?") from None
+        raise UserError(f"{path}: cannot read it as weights ({_reason(error)}); copy or download it again") from None
 
 
 def _check_members(path: str | Path) -> None:

@@ -125,7 +125,7 @@ def _named_in(config_path: Path, key: str) -> str:
             from None
     match = re.search(rf"^{key}\s*:\s*['\"]?([\w.]+)", text, re.MULTILINE)
     if match is None:
-        raise UserError(f"{config_path}: names no {key}; is it the config of a training?")
+        raise UserError(f"{config_path}: names no {key}; give the work directory of a training, or its config.yaml")
     return match[1]
 
 

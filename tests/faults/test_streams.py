@@ -32,7 +32,8 @@ def test_a_reader_that_leaves_is_no_success():
 def test_a_full_device_is_named_and_nothing_else():
     done = run(PRINTS, "> /dev/full")
     assert done.returncode == 2
-    assert done.stderr == "error: standard output: cannot write to it (No space left on device); see where it goes\n"
+    assert done.stderr == ("error: standard output: cannot write to it (No space left on device); make room there, "
+                           "or send it elsewhere\n")
 
 
 def test_a_full_device_is_not_blamed_on_a_file(tmp_path):

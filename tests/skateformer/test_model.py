@@ -138,7 +138,7 @@ def test_the_published_bias_of_near_points_goes_by_token_number(tree):
 
 @pytest.mark.parametrize(("more", "shape", "said"), [
     ({"num_heads": 20}, None, "num_heads 20"), ({"type_3_size": [2, 5]}, None, "type_3_size .* do not divide the 16"),
-    ({"global_pool": "sum"}, None, "neither avg nor max"), ({"type_1_size": [2]}, None, "type_1_size"),
+    ({"global_pool": "sum"}, None, "choose avg or max"), ({"type_1_size": [2]}, None, "type_1_size"),
     ({}, (1, 3, 12, 8, 2), "12 frames: stage 3 has 3"), ({}, (1, 3, 16, 25, 2), "25 joints and 2 bodies"),
     ({"index_t": False}, (1, 3, 16, 8, 2), "num_frames: 64")])
 def test_sizes_that_do_not_divide_are_refused(tree, more, shape, said):

@@ -64,7 +64,7 @@ class Normalizing:
             made = replace(made, align_shoulder=made.align_spine or like != "pyskl")
         if made.mode not in ("fix", "auto", "none"):
             raise UserError(f"{WHOSE}: normalize: mode '{made.mode}' does not exist; choose fix, auto or none")
-        _require(_is_number(made.threshold), f"normalize: threshold={made.threshold!r} is no number")
+        _require(_is_number(made.threshold), f"normalize: threshold={made.threshold!r} is no number; give one")
         return made
 
 
@@ -83,7 +83,7 @@ class Augmenting:
         for name, value in (("random_scale", scale), ("random_rot", rot), ("random_noise", noise)):
             each = value if name == "random_scale" and isinstance(value, list | tuple) else [value]
             _require(all(_is_number(size) and 0 <= size < np.inf for size in each), f"{name}={value!r} is no number "
-                     "from 0")
+                     "from 0; give one")
         return cls(scale if np.any(scale) else 0.0, rot, noise)
 
 
@@ -166,7 +166,8 @@ class Feeder(BatchFeeder):
         _check_choices(like=(like, LIKE), pad_mode=(pad_mode, FILLED), person_mode=(person_mode, FILLED))
         _check_counts(clip_len=clip_len, num_clips=num_clips, num_person=num_person, repeat=repeat,
                       pad_to=1 if pad_to is None else pad_to)
-        _require(_are_shares(p_interval), f"p_interval={p_interval!r} is no range of shares in (0, 1]")
+        _require(_are_shares(p_interval), f"p_interval={p_interval!r} is no range of shares; give two numbers in "
+                 "(0, 1], the smaller first")
         self.like, self.num_clips, self.num_person, self.repeat = like, 1 if pad_to else num_clips, num_person, repeat
         self.pad_to, self.pad_loop, self.person_loop = pad_to, pad_mode == "loop", person_mode == "loop"
         self.scores = scores
@@ -262,7 +263,7 @@ class Feeder(BatchFeeder):
         frames that are taken, and what was drawn besides.
         """
         made, augmented = Augmentations(), self.augmenting != Augmenting()
-        draws = Draws(self.sampling, len(places))
+        draws = Draws(self.sampling)
         sampled = not (self.pad_to or self.sampling.test)
         for place, frames in zip(places.tolist(), sizes, strict=True):
             if augmented:
@@ -333,7 +334,7 @@ class Feeder(BatchFeeder):
             x = _joined(x, score)
         x = transforms.features(self._changed(places, x, rows), rows.ends, self.feats)
         if self.person_loop:
-            lonely = rows.places[:, :, 1:2] == len(rows.source)
+            lonely = rows.places[:, :, 1:2] == rows.bounds[-1]
             rows.places[:, :, 1:2][lonely] = rows.places[:, :, :1][lonely]
         return torch.from_numpy(transforms.clips_of(x, rows))
 
@@ -415,8 +416,8 @@ def _augmented(x: np.ndarray, rows: Rows, drawn: Augmentations) -> np.ndarray:
     if drawn.angles:
         x = transforms.turned(x, np.stack([transforms.euler(angles) for angles in drawn.angles]), rows.bounds)
     if drawn.noise:
-        noise = np.concatenate(drawn.noise)
-        coordinates = noise.shape[2]
+        coordinates = drawn.noise[0].shape[2]
+        noise = np.concatenate([*drawn.noise, np.zeros((1, x.shape[1], coordinates))])
         x = np.concatenate([transforms.noisy(x[..., :coordinates], noise), x[..., coordinates:]], axis=-1)
     return x
 
@@ -441,7 +442,7 @@ def _check_choices(**options: tuple[object, tuple[str, ...]]) -> None:
 
 def _check_counts(**options: object) -> None:
     for name, value in options.items():
-        _require(type(value) is int and value > 0, f"{name}={value!r} is no number from 1")
+        _require(type(value) is int and value > 0, f"{name}={value!r} is no count; give a positive whole number")
 
 
 def _are_shares(values: Sequence[float]) -> bool:

@@ -15,10 +15,11 @@ NOBODY = -1  # in place of a frame number: nothing is there
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows (S,) of a file, recording after recording, in it person after person, in order of time.
+    """Rows (S,) of a file, recording after recording, in it person after person, in order of time; and one that stands
+    for nobody, which goes through all steps and is put to zero behind them.
 
-    source: in the file. recording: of the batch, 0 to N - 1. bounds: (N + 1,) where each one's rows begin. ends: rows
-    that no other follows. places: (N, K, M, L) which row each frame of a clip shows; S: none.
+    source: (S + 1,) in the file. recording: (S + 1,) of the batch, 0 to N - 1. bounds: (N + 1,) where each one's rows
+    begin. ends: rows that no other follows. places: (N, K, M, L) which row each frame of a clip shows; S: none.
     """
 
     source: np.ndarray
@@ -63,7 +64,7 @@ def rows_of(kept: Kept, picked: np.ndarray, shape: tuple[int, int]) -> Rows:
     begins = np.append(0, np.cumsum(lengths))
     in_file = first[owner] + np.where(kept.exchanged[owner], 1 - number, number) * whole[owner]
     block = _steps(lengths)
-    source = np.arange(begins[-1]) + (in_file - begins[:-1])[block]
+    source = np.append(np.arange(begins[-1]) + (in_file - begins[:-1])[block], in_file[-1])
     for n, frames in kept.frames.items():
         for one in range(first_block[n], first_block[n] + persons[n]):
             source[begins[one]:begins[one + 1]] = in_file[one] + frames
@@ -71,9 +72,11 @@ def rows_of(kept: Kept, picked: np.ndarray, shape: tuple[int, int]) -> Rows:
     at[owner, number] = begins[:-1]
     frames = picked.reshape(count, clips, 1, -1)
     places = at[:, None, :, None] + frames  # (N, K, M, L)
-    if (at < 0).any() or (picked < 0).any():
-        places[(at < 0)[:, None, :, None] | (frames < 0)] = len(source)
-    return Rows(source, owner[block], np.append(begins[first_block], begins[-1]), begins[1:] - 1, places)
+    places.swapaxes(1, 2)[at < 0] = begins[-1]
+    if (picked < 0).any():
+        places[np.broadcast_to(frames < 0, places.shape)] = begins[-1]
+    recording, bounds = np.append(owner[block], owner[-1]), np.append(begins[first_block], begins[-1])
+    return Rows(source, recording, bounds, begins[1:] - 1, places)
 
 
 def _steps(lengths: np.ndarray) -> np.ndarray:

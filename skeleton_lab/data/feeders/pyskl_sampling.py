@@ -30,7 +30,7 @@ class Sampling:
 
     def draw(self, frames: int) -> np.ndarray:
         """Return the frame numbers (K*L) of a recording of so many frames, all below that."""
-        draws = Draws(self, 1)
+        draws = Draws(self)
         draws.draw(frames)
         return draws.picked()[0]
 
@@ -38,15 +38,14 @@ class Sampling:
 class Draws:
     """The draws for recordings, made one after the other; what follows of them is computed at once."""
 
-    def __init__(self, sampling: Sampling, count: int) -> None:
+    def __init__(self, sampling: Sampling) -> None:
         self._sampling = sampling
-        rows, length = count * sampling.clips, sampling.length
-        self._row = 0
-        self._sizes = np.ones((3, rows), np.int64)  # of each clip: frames, frames that are used of them, from which on
-        self._starts = np.zeros(rows, np.int64)
-        self._between: list[tuple[int, np.ndarray]] = []  # what comes on top of numbers from 0 on
-        self._gaps = np.zeros((rows, length + 1), np.int64)
-        self._gapped: list[int] = []
+        self._frames: list[int] = []  # of each clip, as all that follows
+        self._used: list[int] = []  # frames that it may show
+        self._offsets: list[int] = []  # the first of those
+        self._starts: list[int] = []
+        self._gaps: dict[int, np.ndarray] = {}  # by clip: after which frames one is left out
+        self._shifts: dict[int, np.ndarray] = {}  # by clip: what comes on top of numbers from 0 on
 
     def draw(self, frames: int) -> None:
         """Draw for the next recording, which has so many frames."""
@@ -60,35 +59,40 @@ class Draws:
             if rule.ratio_drawn and least < 1:
                 used = max(1, int((ratio * (most - least) + least) * frames))
                 offset = np.random.randint(frames - used + 1)  # draws nothing where there is nothing to choose
-            self._sizes[:, self._row] = frames, used, offset
-            self._one(number, used)
-            self._row += 1
+            self._starts.append(self._one(number, used))
+            self._frames.append(frames)
+            self._used.append(used)
+            self._offsets.append(offset)
 
-    def _one(self, number: int, used: int) -> None:
+    def _one(self, number: int, used: int) -> int:
+        """Draw for the next clip, and return the number that it starts from."""
         rule, length = self._sampling, self._sampling.length
         if used < length:
             if rule.test and not rule.decode:
-                self._starts[self._row] = number if used < rule.clips else number * used // rule.clips
-            else:
-                self._starts[self._row] = np.random.randint(0, used)
-        elif used < 2 * length:
+                return number if used < rule.clips else number * used // rule.clips
+            return np.random.randint(0, used)
+        if used < 2 * length:
             # the draws of choice(length + 1, used - length, replace=False), which takes three times as long
-            self._gaps[self._row, np.random.permutation(length + 1)[:used - length]] = 1
-            self._gapped.append(self._row)
+            self._gaps[len(self._starts)] = np.random.permutation(length + 1)[:used - length]
         else:
             bounds = np.arange(length + 1) * used // length
-            shift = np.random.randint(np.diff(bounds))
-            self._between.append((self._row, bounds[:length] + shift - np.arange(length)))
+            self._shifts[len(self._starts)] = bounds[:length] + np.random.randint(np.diff(bounds)) - np.arange(length)
+        return 0
 
     def picked(self) -> np.ndarray:
         """Return the frame numbers (N, K*L) of what was drawn for."""
         rule = self._sampling
-        frames, used, offset = (column[:, None] for column in self._sizes)
-        numbers = self._starts[:, None] + np.arange(rule.length)
-        if self._gapped:
-            numbers[self._gapped] += np.cumsum(self._gaps[self._gapped], axis=1)[:, :rule.length]
-        for row, shift in self._between:
-            numbers[row] += shift
+        numbers = np.array(self._starts)[:, None] + np.arange(rule.length)
+        if self._gaps:
+            gaps = np.zeros((len(self._gaps), rule.length + 1), np.int64)
+            for row, after in zip(gaps, self._gaps.values(), strict=True):
+                row[after] = 1
+            numbers[list(self._gaps)] += np.cumsum(gaps, axis=1)[:, :rule.length]
+        for clip, shift in self._shifts.items():
+            numbers[clip] += shift
         if rule.decode:
-            numbers %= used
-        return ((numbers + offset) % frames).reshape(-1, rule.clips * rule.length)
+            numbers %= np.array(self._used)[:, None]
+        if any(self._offsets):
+            numbers += np.array(self._offsets)[:, None]
+        numbers %= np.array(self._frames)[:, None]
+        return numbers.reshape(-1, rule.clips * rule.length)

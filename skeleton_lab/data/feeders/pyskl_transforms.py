@@ -98,12 +98,12 @@ def _rotations(axes: np.ndarray, angles: np.ndarray) -> np.ndarray:
 
 def turned(x: np.ndarray, matrices: np.ndarray, bounds: np.ndarray) -> np.ndarray:
     """Return x (S, V, C) float64, the first coordinates of each recording's rows rotated by its matrix, (N, 2, 2) or
-    (N, 3, 3); further channels stay. bounds: (N + 1,) where the rows of each begin.
+    (N, 3, 3); further channels stay. bounds: (N + 1,) where the rows of each begin; those behind become 0.
     """
     size = matrices.shape[1]
     wide = torch.from_numpy(x).double().numpy()
     made = np.empty_like(wide)
-    made[..., size:] = wide[..., size:]
+    made[..., size:], made[bounds[-1]:] = wide[..., size:], 0
     for matrix, begin, end in zip(matrices, bounds[:-1], bounds[1:], strict=True):
         np.matmul(wide[begin:end].reshape(-1, wide.shape[2])[:, :size], matrix.T,
                   out=made[begin:end].reshape(-1, wide.shape[2])[:, :size])
@@ -139,7 +139,7 @@ def in_picture(x: np.ndarray, middle: np.ndarray, half: np.ndarray, rows: Rows) 
     """Return x (S, V, 2) relative to a middle and half extent of its recordings, (N, 2) both, in its precision."""
     parts = (rows.of_each(np.tile(part.astype(x.dtype), (1, x.shape[1]))) for part in (middle, half))
     middles, halves = map(torch.from_numpy, parts)
-    return ((torch.from_numpy(x).view(len(x), -1) - middles) / halves).numpy().reshape(x.shape)
+    return (torch.from_numpy(x).view(len(x), -1) - middles).div_(halves).numpy().reshape(x.shape)
 
 
 def spans(x: np.ndarray, score: np.ndarray | None, threshold: float) -> tuple[np.ndarray, np.ndarray] | None:
@@ -155,20 +155,22 @@ def spans(x: np.ndarray, score: np.ndarray | None, threshold: float) -> tuple[np
 
 
 def features(x: np.ndarray, ends: np.ndarray, feats: Sequence[str]) -> np.ndarray:
-    """Return the features (S + 1, V, C * number of feats) float32 of rows (S, V, C); the last row is nobody's, zeros.
+    """Return the features (S + 1, V, C * number of feats) float32 of rows (S + 1, V, C), the last of which is nobody's:
+    zeros. x may become them.
 
     Args:
         ends: rows that no other follows. feats: "j" joints, "b" bones, "k" joints from their grandparents; "jm", "bm"
             and "km" their motions.
     """
     kinds = {kind: _relative(x, kind) if kind in OTHER_ENDS else x for kind in {feat[0] for feat in feats}}
-    channels = x.shape[2]
-    made = np.empty((len(x) + 1, x.shape[1], channels * len(feats)), np.float32)
+    parts = [_motion(kinds[feat[0]], ends) if "m" in feat else kinds[feat[0]] for feat in feats]
+    made = _single(parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1))
     made[-1] = 0
-    for number, feat in enumerate(feats):
-        part = kinds[feat[0]]
-        made[:-1, :, number * channels:(number + 1) * channels] = _motion(part, ends) if "m" in feat else part
     return made
+
+
+def _single(x: np.ndarray) -> np.ndarray:
+    return torch.from_numpy(x).float().numpy()  # which NumPy is slow at, of half precision
 
 
 def _scored(x: np.ndarray, joints: tuple[int, ...]) -> bool:
@@ -179,18 +181,22 @@ def _relative(x: np.ndarray, kind: str) -> np.ndarray:
     """Return x (S, V, C) relative to the other ends of bones, or to grandparents, float32; of the scores of a bone the
     mean.
     """
-    other = torch.from_numpy(x.take(OTHER_ENDS[kind][x.shape[1]], axis=1))
+    joints, channels = x.shape[1:]
+    columns = np.array(OTHER_ENDS[kind][joints])[:, None] * channels + np.arange(channels)
     here = torch.from_numpy(x)
-    difference = (here - other).float()
-    if kind == "b" and _scored(x, FLAT):
-        difference[..., 2] = (here[..., 2] + other[..., 2]) / 2
+    other = here.view(len(x), -1).index_select(1, torch.from_numpy(columns.reshape(-1))).view(here.shape)
+    mean = (here[..., 2] + other[..., 2]) / 2 if kind == "b" and _scored(x, FLAT) else None
+    difference = torch.sub(here, other, out=other).float()
+    if mean is not None:
+        difference[..., 2] = mean
     return difference.numpy()
 
 
 def _motion(x: np.ndarray, ends: np.ndarray) -> np.ndarray:
     """Return what changes to the following row; nothing where none follows."""
     here = torch.from_numpy(x)
-    motion = torch.zeros_like(here)
+    motion = torch.empty_like(here)
+    motion[-1] = 0
     torch.sub(here[1:], here[:-1], out=motion[:-1])
     if _scored(x, MEAN_SCORE_OF_MOTION):
         motion[:-1, :, 2] = (here[:-1, :, 2] + here[1:, :, 2]) / 2

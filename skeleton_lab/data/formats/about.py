@@ -153,7 +153,7 @@ def write_beside(label_path: str | Path, about: About) -> None:
 def _plain(path: str | Path, header: ArrayHeader, kinds: str) -> np.ndarray:
     if header.dtype.kind not in kinds or header.nbytes > _MAX_BYTES:
         raise UserError(f"{path}: '{header.key}' is {header.dtype} of shape {header.shape}; expected plain "
-                        f"{'numbers' if 'f' in kinds else 'strings'}")
+                        f"{'numbers' if 'f' in kinds else 'strings'}; make it anew with the clips")
     return archive.read_whole(path, header.key)
 
 

@@ -85,9 +85,10 @@ def _clips(look: Look, split: str, wanted: Wanted) \
     layout = layouts.layout_of(header.shape) or layouts.CONVERTED
     if layout == layouts.CONVERTED and (len(header.shape) != 5 or header.shape[1] not in (2, 3)):
         raise UserError(f"{path}: '{header.key}' has shape {header.shape}; expected clips (N, C, T, V, M), C being "
-                        f"2 or 3, or {layouts.LAYOUT_SHAPES[layouts.KAGGLE]}")
+                        f"2 or 3, or {layouts.LAYOUT_SHAPES[layouts.KAGGLE]}; save them in that order of axes")
     if 0 in header.shape or not header.shape:
-        raise UserError(f"{path}: '{header.key}' has shape {header.shape}: no clips, or none with frames")
+        raise UserError(f"{path}: '{header.key}' has shape {header.shape}: no clips, or none with frames; make the "
+                        "archive again")
     if not header.compressed:
         clips = archive.map_array(path, header.key)
         return lambda index: layouts.as_frames(clips[index], layout), len(clips)

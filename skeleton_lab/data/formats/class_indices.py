@@ -22,7 +22,7 @@ from skeleton_lab.errors import UserError, note
 from skeleton_lab.metrics import NOT_KNOWN
 
 MAX_CLASSES = 100_000
-_EXPECTED = "expected one-hot (N, K) or class indices (N,)"
+_EXPECTED = "expected one-hot (N, K) or class indices (N,); save them so"
 _MEND = "mend the labels, or make or download the file again"
 _OTHER_PART = {"y_train": "y_test", "y_test": "y_train"}
 

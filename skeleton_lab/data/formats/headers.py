@@ -151,7 +151,7 @@ def array_members(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.Zip
             raise UserError(f"{path}: '{name}' is packed in a way numpy never uses; save it again with numpy.savez")
         key = name[:-len(".npy")]
         if key in members:
-            raise UserError(f"{path}: holds '{key}' twice; it is damaged, or two archives were joined")
+            raise UserError(f"{path}: holds '{key}' twice; it is damaged, or two archives were joined; make it again")
         members[key] = info
     if not members:
         others = ", ".join(archive.namelist()[:3]) or "nothing"
@@ -195,7 +195,8 @@ def npy_header(path: Path, file: IO[bytes] | io.RawIOBase, key: str, available: 
     length_bytes = file.read(2 if version == (1, 0) else 4)
     header_bytes = int.from_bytes(length_bytes, "little")
     if header_bytes > MAX_HEADER_BYTES:
-        raise UserError(f"{name} has a header of {header_bytes} bytes (at most {MAX_HEADER_BYTES}); it is damaged")
+        raise UserError(f"{name} has a header of {header_bytes} bytes (at most {MAX_HEADER_BYTES}); it is damaged, "
+                        "copy or download it again")
     text = io.BytesIO(length_bytes + file.read(header_bytes))
     read_header = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
     try:
@@ -210,7 +211,8 @@ def npy_header(path: Path, file: IO[bytes] | io.RawIOBase, key: str, available: 
     if (dtype.itemsize == 0 or dtype.subdtype is not None or len(shape) > MAX_DIMENSIONS
             or any(type(length) is not int or length < 0 for length in shape)
             or math.prod(length or 1 for length in shape) * dtype.itemsize >= 1 << 63):
-        raise UserError(f"{name} claims the impossible shape {shape} of {dtype}; it is damaged")
+        raise UserError(f"{name} claims the impossible shape {shape} of {dtype}; it is damaged, copy or download "
+                        "it again")
     offset = file.tell()
     if offset + nbytes > available:
         raise UserError(f"{name} should hold {nbytes} bytes for its shape {shape} but only {available - offset} are "

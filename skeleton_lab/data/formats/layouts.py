@@ -185,9 +185,11 @@ def read_header(path: str | Path, split: str, any_skeleton: bool = False) -> Spl
     if layout is None and any_skeleton and len(data.shape) == 5 and data.shape[1] == NUM_COORDINATES:
         layout = CONVERTED
     if layout is None:
-        raise UserError(f"{path}: '{data.key}' has shape {data.shape}; expected {' or '.join(LAYOUT_SHAPES.values())}")
+        raise UserError(f"{path}: '{data.key}' has shape {data.shape}; expected {' or '.join(LAYOUT_SHAPES.values())}; "
+                        "save the clips in that order of axes")
     if data.dtype.kind != "f":
-        raise UserError(f"{path}: '{data.key}' is {data.dtype}; clips are float32")
+        raise UserError(f"{path}: '{data.key}' is {data.dtype}; clips are float32, save them with "
+                        ".astype(numpy.float32)")
     if 0 in data.shape[1:]:
         raise UserError(f"{path}: '{data.key}' has shape {data.shape}, clips without frames; make the archive again")
     form = form_of(label.shape, label.dtype, f"{path}: '{label.key}'", data.shape[0])

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from skeleton_lab.data.formats.estimates import MAX_VALUES, Facts, Frame, recording_of
+from skeleton_lab.data.formats.estimates import MAX_FRAMES, MAX_VALUES, Facts, Frame, recording_of
 from skeleton_lab.data.formats.face import REMEDY, Format, Look, Wanted
 from skeleton_lab.data.formats.joint_names import places_of_names
 from skeleton_lab.data.formats.recording import Recording, Unit
@@ -73,6 +73,8 @@ def _read(look: Look, wanted: Wanted) -> list[Recording]:
         rate, frames, people = source.take("fIH" if version == 0.2 else "HHH")
         if version == 0.1 and people and points:  # two bytes do not hold the number of frames
             frames = (len(source.content) - source.at) // (4 * people * points * (dims + 1))
+        if frames > MAX_FRAMES:  # which take no bytes where nobody is in them
+            raise UserError(f"{path}: tells of {frames} frames, more than {MAX_FRAMES}; cut it into parts")
         data = source.floats((frames, people, points, dims))
         confidence = source.floats((frames, people, points))
     except OSError as error:

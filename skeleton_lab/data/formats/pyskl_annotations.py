@@ -182,7 +182,7 @@ def _unpickled(path: Path) -> Any:
         size = os.path.getsize(path)
         if size > MAX_BYTES:
             raise UserError(f"{path}: {size:,} bytes, more than the {MAX_BYTES:,} of an annotation file; check "
-                            "it")
+                            "that it is one, or cut it into parts")
         with open(path, "rb") as file:
             check_places(file, size)
             file.seek(0)

@@ -99,7 +99,8 @@ def open_recordings(path: str | Path, wanted: Wanted | None = None) -> Sequence[
     look = Look(Path(path))
     found = format_of(look)
     if found is None:
-        raise UserError(f"{path}: is no recording that is read here, but looks like {describe(look)}. Tried: {KINDS}")
+        raise UserError(f"{path}: is no recording that is read here, but looks like {describe(look)}; give one of: "
+                        f"{KINDS}")
     return found.read(look, wanted or Wanted())
 
 

@@ -79,7 +79,8 @@ def make_clip(sample: SampleName, seed: int = 0, sensor: Sensor | None = None) -
         UserError: there is no such action or camera.
     """
     if not 1 <= sample.action <= NUM_ACTIONS or sample.camera not in CAMERA_YAW_DEG:
-        raise UserError(f"{sample}: there are actions 1 to {NUM_ACTIONS} and cameras 1 to {len(CAMERA_YAW_DEG)} only")
+        raise UserError(f"{sample}: there are actions 1 to {NUM_ACTIONS} and cameras 1 to {len(CAMERA_YAW_DEG)} only; "
+                        "choose among them")
     scene = _perform(sample, seed)
     view = np.random.default_rng((seed, 1, *sample))
     return _record(_look(scene, sample, seed, view), sensor or Sensor(), view).astype(np.float32)

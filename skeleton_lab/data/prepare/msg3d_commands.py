@@ -128,7 +128,7 @@ def _classes_of(label_file: Path, names: Sequence[str], labels: Sequence[Any]) -
     for name, label in zip(names, labels, strict=True):
         if not isinstance(label, int) or label < 0:
             what = ("is -1, which means that its class is not known; label it or leave the recording out"
-                    if label == NOT_KNOWN else f"is {label!r:.20}; class indices are whole numbers from 0")
+                    if label == NOT_KNOWN else f"is {label!r:.20}; class indices are whole numbers from 0, mend it")
             raise UserError(f"{label_file}: label_index of {name.removesuffix('.json')} {what}")
     return [int(label) for label in class_indices(list(labels), f"{label_file}: 'label_index'")]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -282,6 +283,10 @@ def test_pose_files_that_end_early_or_know_no_body(tmp_path: Path) -> None:
     content = path.read_bytes()
     path.write_bytes(content[:-9])
     with pytest.raises(UserError, match="is damaged: it ends too early"):
+        only(path)
+    place = len(content) - 4 * np.prod(people(25, numbered=False).truth.shape[:2]) * 27 * 3 - 6  # frames, then people
+    path.write_bytes(content[:place] + struct.pack("<IH", 1 << 31, 0))
+    with pytest.raises(UserError, match="tells of 2147483648 frames, more than 200000; cut it into parts"):
         only(path)
     path.write_bytes(content.replace(b"LEFT_KNEE", b"LEFT_NEEE"))
     with pytest.raises(UserError, match=r"its points \(EXTRA, BODY\) are no joints of a person"):
