@@ -31,8 +31,9 @@ def run_phase(config: Config, spec: TreeSpec, services: Services) -> int:
     with joined(world), told(Path(config.work_dir), config.num_worker or 0):
         work_dir = WorkDir(config.work_dir, config.print_log) if world.is_main else WorkDir.silent(config.work_dir)
         if config.phase == "test":
-            return run_test(set_up(config, spec, work_dir, world, services))
-        with work_dir.claimed(), outlived(lambda line: work_dir.log(line, to_terminal=False)):
+            with work_dir.kept_if_used():
+                return run_test(set_up(config, spec, work_dir, world, services))
+        with work_dir.kept_if_used(), work_dir.claimed(), outlived(lambda line: work_dir.log(line, to_terminal=False)):
             if world.is_main:
                 _refuse_used(work_dir, config, spec)
             work_dir.hold_log()

@@ -40,8 +40,16 @@ def find_weights(content: Any, path: str | Path, say: Callable[[str], None]) -> 
     unused += [key for key in found if key not in weights]
     if place or unused:
         where = f"the weights are under '{'.'.join(place)}'" if place else "a mapping of weights"
-        say(f"{path}: {where}" + (f"; not used: {_listed(unused)}." if unused else "."))
+        others = [key for key in unused if _holds_weights(content.get(key))]
+        say(f"{path}: {where}" + (f"; not used: {_listed(unused)}" if unused else "") + "."
+            + (f" There are weights under {_listed(others)} too: to use those, save them alone." if others else ""))
     return weights
+
+
+def _holds_weights(value: Any) -> bool:
+    """Whether it is plainly a set of weights, such as a moving average's."""
+    return isinstance(value, Mapping) and any(
+        isinstance(key, str) and "." in key and _is_array(array) for key, array in value.items())
 
 
 def _place_of_weights(content: Any, path: str | Path, place: tuple[str, ...]) -> tuple[str, ...] | None:

@@ -48,6 +48,7 @@ class WorkDir:
         self.log_to_file = log_to_file
         self._speaks = True
         self._held: list[str] | None = None  # lines that wait to be written
+        self._made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -62,7 +63,21 @@ class WorkDir:
         """Return the work directory as a process sees it that writes nothing: `log` does nothing, nothing is made."""
         work_dir = cls.__new__(cls)
         work_dir.path, work_dir.log_to_file, work_dir._speaks, work_dir._held = Path(path), False, False, None
+        work_dir._made = []
         return work_dir
+
+    @contextmanager
+    def kept_if_used(self) -> Iterator[None]:
+        """Remove the folder again, if it was made here, where the block is refused before it has written a file."""
+        try:
+            yield
+        except UserError:
+            if self._made and self._made[0] == self.path and set(os.listdir(self.path)) <= {_LOCK}:
+                (self.path / _LOCK).unlink(missing_ok=True)
+                with suppress(OSError):  # something else came into one of them
+                    for folder in self._made:
+                        folder.rmdir()
+            raise
 
     @contextmanager
     def claimed(self) -> Iterator[None]:

@@ -226,8 +226,9 @@ def test_weights_can_start_a_run_and_parts_can_be_ignored(trained, toy, tmp_path
     (("--sync-bn", "--compile"), ("contradict",)),
 ])
 def test_bad_input_is_one_line_and_status_2(toy, tmp_path, flags, parts):
-    done = toy(tmp_path, *flags)
+    done = toy(tmp_path / "new" / "run", *flags)
     assert done.returncode == 2, done.stdout + done.stderr
+    assert not (tmp_path / "new").exists() or (tmp_path / "new/run/log.txt").exists()  # what was used
     assert "Traceback" not in done.stderr
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("error: ")

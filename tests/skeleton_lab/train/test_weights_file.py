@@ -37,6 +37,8 @@ OPTIMIZER = {"state": {0: {"momentum_buffer": torch.ones(3)}}, "param_groups": [
     ({"model_state_dict": state(), "loss": np.float32(1)}, "under 'model_state_dict'; not used: loss."),
     ({"epoch": np.int64(3), "net": state(), "acc": np.arange(3)}, "under 'net'; not used: epoch, acc."),
     ({"model": state(), "args": {"lr": 0.1}}, "under 'model'; not used: args."),
+    ({"model": state(), "ema": prefixed("module."), "epoch": 3},
+     "under 'model'; not used: ema, epoch. There are weights under ema too: to use those, save them alone."),
     ({"model": "ctrgcn", "state_dict": state()}, "under 'state_dict'; not used: model."),
     ({"model": {"state_dict": prefixed("module.")}}, "under 'model.state_dict'."),
     ({"meta": {"epoch": 3, "mean": np.zeros(3)}, "state_dict": prefixed("backbone.")},
