@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from model import reference
 from model.aggregation import GroupedAggregation, plus
 from skeleton_lab.nn.blocks import Block
-from skeleton_lab.nn.layers import MultiScaleTemporalConv, conv_norm, init_temporal
+from skeleton_lab.nn.layers import MultiScaleTemporalConv, NormInFront, conv_norm, init_temporal
 from skeleton_lab.nn.norm import Moments, NormActivation, batch_moments, folded, update_running
 from skeleton_lab.nn.precision import without_autocast, working_dtype
 from skeleton_lab.nn.recompute import recomputed
@@ -22,23 +22,32 @@ TIME_AXIS = 3  # blocks work on (B, C, V, T), see `model.aggregation`
 class SpatialUnit(reference.SpatialUnit):
     """The reference's spatial unit, (B, C_in, V, T) -> (B, C_out, V, T), its relations' convolutions as one.
 
-    Where the input is x (B, C_in, V, T) plus a bias (B, C_in), these are kept. In evaluation mode the batch norm is
-    folded into the convolutions.
+    In evaluation mode the batch norm is folded into the convolutions; in training it is a part of the temporal unit.
     """
 
-    def forward(self, inputs: Tensor, x: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
-        x = inputs if x is None else x
-        residual = inputs if isinstance(self.down, nn.Identity) else conv_norm(inputs, *self.down)
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the reference's; in training only where the temporal unit is frozen, see `BiasedBlock`."""
+        if self.bn.training:
+            mixed, moments = self.mixed(inputs, inputs, None)
+            return NormActivation.apply(mixed, self.bn.weight, self.bn.bias, *moments, self.shortcut(inputs),
+                                        self.bn.eps)
         topology, weight, offset = self.matrices()
-        if not self.bn.training:
-            scale, shift = folded([self.bn])
-            weight = weight * scale.view(reference.GROUPS, -1, 1)
-            shift = (offset * scale + shift).to(x.dtype)
-            out = GroupedAggregation.apply(inputs, x, bias, topology, weight, None)
-            return out.add_(shift.view(-1, 1, 1)).add_(residual).relu_()
+        scale, shift = folded([self.bn])
+        weight = weight * scale.view(reference.GROUPS, -1, 1)
+        shift = (offset * scale + shift).to(inputs.dtype)
+        out = GroupedAggregation.apply(inputs, inputs, None, topology, weight, None)
+        return out.add_(shift.view(-1, 1, 1)).add_(self.shortcut(inputs)).relu_()
+
+    def shortcut(self, inputs: Tensor) -> Tensor:
+        """Return what is added behind the norm, `inputs` themselves where the channels stay as many."""
+        return inputs if isinstance(self.down, nn.Identity) else conv_norm(inputs, *self.down)
+
+    def mixed(self, inputs: Tensor, x: Tensor, bias: Tensor | None) -> tuple[Tensor, Moments]:
+        """Return what the norm takes, but for the convolutions' biases, and its moments, in training mode."""
+        topology, weight, offset = self.matrices()
         mixed, *moments = GroupedAggregation.apply(inputs, x, bias, topology, weight, offset)  # (B, C_out, V, T)
         update_running([self.bn], Moments(*moments), mixed.numel() // mixed.shape[1], left_out=offset)
-        return NormActivation.apply(mixed, self.bn.weight, self.bn.bias, *moments, residual, self.bn.eps)
+        return mixed, Moments(*moments)
 
     def matrices(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return the topologies (K, R*W, V), and the relations' convolutions side by side.
@@ -61,12 +70,20 @@ class TemporalUnit(MultiScaleTemporalConv):
 
 
 class BiasedBlock(Block):
-    """Spatial unit, then relu(temporal unit + shortcut), of x (B, C_in, V, T) plus a bias (B, C_in) or None."""
+    """Spatial unit, then relu(temporal unit + shortcut), of x (B, C_in, V, T) plus a bias (B, C_in) or None.
+
+    In training x and the bias are kept, not their sum, and of the spatial unit what its norm takes.
+    """
 
     def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
         x = x.to(working_dtype(x))
-        inputs = plus(x, bias)
-        return self.tcn1(self.gcn1(inputs, x, bias), self.residual(inputs))
+        inputs, spatial = plus(x, bias), self.gcn1
+        if not (spatial.bn.training and self.tcn1.trains):
+            return self.tcn1(spatial(inputs), self.residual(inputs))
+        mixed, moments = spatial.mixed(inputs, x, bias)
+        shortcut = spatial.shortcut(inputs)
+        front = NormInFront(spatial.bn, moments, shortcut, (x, bias) if shortcut is inputs else (None, None))
+        return self.tcn1.after_norm(mixed, front, self.residual(inputs))
 
 
 class Model(reference.Model):

@@ -48,6 +48,13 @@ def mix(weight: Tensor, x: Tensor, out: Tensor | None = None) -> Tensor:
     return out
 
 
+def offset_of(constants: Tensor, reach: Tensor) -> Tensor:
+    """Return what features that are the same in all frames, (K, C_out/K, S), add to joints that they reach,
+    (B, K, U, S): (B, C_out, U).
+    """
+    return torch.matmul(constants, reach.transpose(2, 3)).flatten(1, 2)
+
+
 def aggregate(x: Tensor, topology: Tensor, weight: Tensor, offset: Tensor) -> Tensor:
     """Return the mixed channels of gathered neighbours plus `offset` (B, C_out, U): (B, C_out, U, T)."""
     return mix(weight, gather(topology, x)).add_(offset.unsqueeze(-1))
@@ -58,15 +65,17 @@ class AggregationNorm(torch.autograd.Function):
     layer's.
 
     apply(x (B, C_in, V, T), shortcut (B, C_out, U, T) or None for x itself, topology (B, K, U, V), weight
-    (K, C_out/K, C_in/K), offset (B, C_out, U), norm weight (C_out), norm bias (C_out), eps) -> (output
-    (B, C_out, U, T), mean, var), the moments (C_out) in front of the norm. All arguments but x and the shortcut may be
-    more precise than x; sums that become gradients are at least float32.
+    (K, C_out/K, C_in/K), constants (K, C_out/K, S), reach (B, K, U, S), norm weight (C_out), norm bias (C_out), eps) ->
+    (output (B, C_out, U, T), mean, var), the moments (C_out) in front of the norm. The offset is that of S features
+    which are the same in all frames, `offset_of`. All arguments but x and the shortcut may be more precise than x; sums
+    that become gradients are at least float32.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, shortcut: Tensor | None, topology: Tensor, weight: Tensor, offset: Tensor,
-                norm_weight: Tensor, norm_bias: Tensor, eps: float) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, x: Tensor, shortcut: Tensor | None, topology: Tensor, weight: Tensor, constants: Tensor,
+                reach: Tensor, norm_weight: Tensor, norm_bias: Tensor, eps: float) -> tuple[Tensor, ...]:
         with without_autocast(x):
+            offset = offset_of(constants, reach)
             mixed = x.new_empty(x.shape[0], offset.shape[1], topology.shape[2], x.shape[3])
             matrices, weights, offsets = (tensor.to(x.dtype) for tensor in (topology, weight, offset))
             rows = []
@@ -77,7 +86,7 @@ class AggregationNorm(torch.autograd.Function):
             moments = merge_moments(rows, mixed[0, 0].numel())
             out = normalize(mixed, norm_weight, norm_bias, moments, eps)
             out = out.add_(x if shortcut is None else shortcut).relu_()
-        ctx.save_for_backward(x, topology, weight, offset, norm_weight, out, *moments)
+        ctx.save_for_backward(x, topology, weight, constants, reach, norm_weight, out, *moments)
         ctx.eps, ctx.has_shortcut = eps, shortcut is not None
         ctx.mark_non_differentiable(*moments)
         return out, *moments
@@ -85,8 +94,9 @@ class AggregationNorm(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor, *_: Tensor | None) -> tuple[Tensor | None, ...]:
-        x, topology, weight, offset, norm_weight, out, *moments = ctx.saved_tensors
+        x, topology, weight, constants, reach, norm_weight, out, *moments = ctx.saved_tensors
         with without_autocast(x):
+            offset = offset_of(constants, reach)
             grad = relu_backward(grad.contiguous(), out)
             gathered, mixed = torch.empty_like(x), torch.empty_like(out)
             matrices, weights, offsets = (tensor.to(x.dtype) for tensor in (topology, weight, offset))
@@ -107,8 +117,11 @@ class AggregationNorm(torch.autograd.Function):
                 gather(matrices[bodies].transpose(2, 3), grad_gathered, out=grad_x[bodies])
             if not ctx.has_shortcut:
                 grad_x += grad
-            grad_offset = grad_mixed.sum(dim=3, dtype=offset.dtype)
-        return grad_x, grad if ctx.has_shortcut else None, grad_topology, grad_weight, grad_offset, *grad_norm, None
+            grad_offset = grad_mixed.sum(dim=3, dtype=offset.dtype).unflatten(1, (len(constants), -1))
+            grad_constants = torch.matmul(grad_offset, reach).sum(dim=0)
+            grad_reach = torch.matmul(grad_offset.transpose(2, 3), constants)
+        return (grad_x, grad if ctx.has_shortcut else None, grad_topology, grad_weight, grad_constants, grad_reach,
+                *grad_norm, None)
 
 
 def _products(grad: Tensor, x: Tensor, heads: int) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model import reference
-from model.aggregation import AggregationNorm, RectifiedSum, aggregate
+from model.aggregation import AggregationNorm, RectifiedSum, aggregate, offset_of
 from model.embedding import NormedEmbedding, channels_first, embed, joints_first
 from model.topology import JointTopology
 from skeleton_lab.nn.layers import MultiScaleTemporalConv, conv_norm, init_temporal
@@ -39,12 +39,12 @@ class SpatialUnit(reference.SpatialUnit):
             virtual = self.hyper_joint.t().to(mean.dtype)  # one use of the parameter, whose gradients then add up alike
             topology = self._joint_rows(torch.cat([mean, virtual.expand(len(x), -1, -1)], dim=2))  # (B, K, V, U)
             weight = self.conv_d.weight.flatten(1).unflatten(0, (reference.HEADS, -1))  # (K, C_out/K, C_in/K)
-            offset = self._offset(topology, weight, virtual)
+            constants, reach = self._constants(topology, weight, virtual)
             topology = topology[..., :x.shape[2]]
         if not self.bn.training:
-            return self._evaluate(x, topology, weight, offset, residual)
-        out, *moments = AggregationNorm.apply(x, residual, topology.contiguous(), weight, offset, self.bn.weight,
-                                              self.bn.bias, self.bn.eps)
+            return self._evaluate(x, topology, weight, offset_of(constants, reach), residual)
+        out, *moments = AggregationNorm.apply(x, residual, topology.contiguous(), weight, constants, reach,
+                                              self.bn.weight, self.bn.bias, self.bn.eps)
         update_running([self.bn], Moments(*moments), out.numel() // out.shape[1])
         return out
 
@@ -64,14 +64,16 @@ class SpatialUnit(reference.SpatialUnit):
         return JointTopology.apply(points.transpose(2, 3).contiguous(), weight, self.static_topology()[:, :joints],
                                    torch.relu(self.alpha))
 
-    def _offset(self, topology: Tensor, weight: Tensor, virtual: Tensor) -> Tensor:
-        """Return what virtual joints (C_in, h) and the bias add at each joint, (B, C_out, V)."""
+    def _constants(self, topology: Tensor, weight: Tensor, virtual: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the features of virtual joints (C_in, h), mixed, and the bias: (K, C_out/K, h+1).
+
+        And how much of each a joint gets: (B, K, V, h+1).
+        """
         joints = topology.shape[2]
         bias = self.conv_d.bias.view(reference.HEADS, -1, 1)
         mixed = weight @ virtual.unflatten(0, (reference.HEADS, -1)) + bias
-        features = torch.cat([mixed, bias], dim=2)  # (K, C_out/K, h+1)
         reach = torch.cat([topology[..., joints:], topology[..., :joints].sum(dim=3, keepdim=True)], dim=3)
-        return torch.matmul(features, reach.transpose(2, 3)).flatten(1, 2)
+        return torch.cat([mixed, bias], dim=2), reach
 
     def _evaluate(self, x: Tensor, topology: Tensor, weight: Tensor, offset: Tensor,
                   residual: Tensor | None) -> Tensor:

@@ -5,6 +5,7 @@ As equations they are in `skeleton_lab/nn/reference.py`: the same parameters, th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,7 +17,13 @@ from skeleton_lab.nn.norm import Moments, folded, update_running
 from skeleton_lab.nn.pointwise import PointwiseNorm, pointwise, strided_frames
 from skeleton_lab.nn.precision import working_dtype
 from skeleton_lab.nn.prepared import prepared
-from skeleton_lab.nn.temporal import BranchPlan, FoldedBranches, TemporalBranches, folded_branches
+from skeleton_lab.nn.temporal import (
+    BranchPlan,
+    FoldedBranches,
+    NormedTemporalBranches,
+    TemporalBranches,
+    folded_branches,
+)
 
 TEMPORAL_NORM_STD = 0.02
 
@@ -114,6 +121,19 @@ class PointwiseConvNorm(reference.PointwiseConvNorm):
         return _frames_before_joints(super().forward, self.time_axis, x)
 
 
+@dataclass(frozen=True)
+class NormInFront:
+    """What a temporal unit takes the place of: relu(norm(x) + shortcut).
+
+    moments: of x. kept: a tensor and a bias (B, C) or None that the shortcut is the sum of, to keep in its place.
+    """
+
+    norm: nn.BatchNorm2d
+    moments: Moments
+    shortcut: Tensor
+    kept: tuple[Tensor | None, Tensor | None] = (None, None)
+
+
 class MultiScaleTemporalConv(reference.MultiScaleTemporalConv):
     """The reference's branches as one operator (see `temporal`): arguments and results are the reference's.
 
@@ -142,7 +162,12 @@ class MultiScaleTemporalConv(reference.MultiScaleTemporalConv):
         """Return the branches plus the residual, or plus `shortcut` where this unit has none of its own."""
         if self.residual is not None:
             shortcut = self.residual(x)
-        return (self._train if self._parts()[0][1].training else self._evaluate)(x, shortcut)
+        return (self._train if self.trains else self._evaluate)(x, shortcut)
+
+    @property
+    def trains(self) -> bool:
+        """Whether its norms take the moments of the batch."""
+        return bool(self._parts()[0][1].training)
 
     def _side_by_side(self, x: Tensor) -> Tensor:
         return _frames_before_joints(super()._side_by_side, self.plan.time_axis, x)
@@ -158,7 +183,11 @@ class MultiScaleTemporalConv(reference.MultiScaleTemporalConv):
         convolved = [branch[3].bn for branch in branches[:-2]]
         return firsts[:-1], [*convolved, branches[-2][4], firsts[-1]]
 
-    def _train(self, x: Tensor, shortcut: Tensor | None) -> Tensor:
+    def after_norm(self, x: Tensor, front: NormInFront, shortcut: Tensor | None) -> Tensor:
+        """Return `forward` of relu(norm(x) + a shortcut), in training mode: nothing of that sum is kept."""
+        return self._train(x, shortcut, front)
+
+    def _train(self, x: Tensor, shortcut: Tensor | None, front: NormInFront | None = None) -> Tensor:
         dtype = working_dtype(x)
         branches = self._parts()
         pointwise = [branch[0] for branch in branches]
@@ -167,9 +196,12 @@ class MultiScaleTemporalConv(reference.MultiScaleTemporalConv):
         bias1 = torch.cat([conv.bias for conv in pointwise])
         bias2 = torch.cat([conv.bias for conv in convs])
         weight1 = torch.cat([conv.weight for conv in pointwise]).flatten(1)
-        out, *moments = TemporalBranches.apply(
-            x.to(dtype), shortcut, self.plan, weight1.to(dtype), bias1, *_affine(norms1), *_affine(norms2), bias2,
-            *(conv.weight.to(dtype) for conv in convs))
+        operator: type[torch.autograd.Function] = TemporalBranches if front is None else NormedTemporalBranches
+        before = () if front is None else (front.norm.weight, front.norm.bias, *front.moments, front.shortcut,
+                                           *front.kept)
+        out, *moments = operator.apply(
+            x.to(dtype), *before, shortcut, self.plan, weight1.to(dtype), bias1, *_affine(norms1), *_affine(norms2),
+            bias2, *(conv.weight.to(dtype) for conv in convs))
         width = norms2[-1].num_features
         update_running(norms1, Moments(*moments[:2]), x.numel() // x.shape[1], left_out=bias1[:-width])
         left_out = torch.cat([bias2, torch.zeros_like(bias1[:width]), bias1[-width:]])

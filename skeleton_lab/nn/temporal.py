@@ -10,7 +10,7 @@ Tensors are (B, C, T, V) with `time_axis` 2, or (B, C, V, T) with 3; only tempor
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypedDict
 
@@ -141,40 +141,132 @@ class TemporalBranches(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, shortcut: Tensor | None, plan: BranchPlan, weight1: Tensor, bias1: Tensor,
                 norm1_weight: Tensor, norm1_bias: Tensor, norm2_weight: Tensor, norm2_bias: Tensor, bias2: Tensor,
                 *kernels: Tensor) -> tuple[Tensor, ...]:
-        head, plain = weight1.split(norm1_weight.shape[0])  # the last branch has neither ReLU nor a second layer
         with without_autocast(x):
-            hidden = pointwise(head, x)
-            moments1 = batch_moments(hidden)
-            active = normalize(hidden, norm1_weight, norm1_bias, moments1, plan.eps).relu_()
-            merged = x.new_empty(x.shape[0], weight1.shape[0], *plan.every_stride(x[:1]).shape[2:])
-            convolve(active, plan, kernels, merged)
-            pointwise(plain, plan.every_stride(x), out=merged[:, head.shape[0]:])
-            moments2 = batch_moments(merged)
-            out = normalize(merged, norm2_weight, norm2_bias, moments2, plan.eps)
-            out = out if shortcut is None else out.add_(shortcut)
-            out = out.relu_() if plan.activation else out
+            weights = BranchWeights(weight1, norm1_weight, norm1_bias, norm2_weight, norm2_bias)
+            out, kept = run_branches(x, shortcut, plan, weights, kernels)
         ctx.plan, ctx.has_shortcut = plan, shortcut is not None
-        ctx.save_for_backward(x, hidden, merged, out if plan.activation else None, weight1, norm1_weight, norm1_bias,
-                              norm2_weight, bias1, bias2, *moments1, *moments2, *kernels)
-        ctx.mark_non_differentiable(*moments1, *moments2)
-        return out, *moments1, *moments2
+        ctx.save_for_backward(x, out if plan.activation else None, bias1, bias2, *kept, *weights, *kernels)
+        ctx.mark_non_differentiable(*kept[2:])
+        return out, *kept[2:]
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor, *_: Tensor | None) -> tuple[Tensor | None, ...]:
-        x, hidden, merged, out, weight1, norm1_weight, norm1_bias, norm2_weight, bias1, bias2, *rest = ctx.saved_tensors
-        plan, moments1, moments2, kernels = ctx.plan, Moments(*rest[:2]), Moments(*rest[2:4]), rest[4:]
+        x, out, bias1, bias2, *rest = ctx.saved_tensors
         with without_autocast(x):
             grad = grad.contiguous() if out is None else relu_backward(grad, out)
-            grad_shortcut = grad if ctx.has_shortcut else None
-            grad, *grad_norm2 = normalize_backward(grad, merged, norm2_weight, moments2, plan.eps)
-            active = normalize(hidden, norm1_weight, norm1_bias, moments1, plan.eps).relu_()
-            grad_active, grad_kernels = convolve_backward(grad, active, plan, kernels)
-            relu_backward_(grad_active, active)
-            grad_hidden, *grad_norm1 = normalize_backward(grad_active, hidden, norm1_weight, moments1, plan.eps)
-            grad_x, grad_weight1 = _pointwise_backward(grad_hidden, grad, x, weight1, plan)
-        return (grad_x, grad_shortcut, None, grad_weight1, torch.zeros_like(bias1), *grad_norm1, *grad_norm2,
+            kept, weights, kernels = KeptOfBranches(*rest[:6]), BranchWeights(*rest[6:11]), rest[11:]
+            inner, grads, grad_kernels = branches_backward(grad, ctx.plan, kept, weights, kernels)
+            grad_x, grad_weight1 = inner(x)
+        return (grad_x, grad if ctx.has_shortcut else None, None, grad_weight1, torch.zeros_like(bias1), *grads,
                 torch.zeros_like(bias2), *grad_kernels)
+
+
+class BranchWeights(NamedTuple):
+    """What the branches learn but for kernels and biases: see `TemporalBranches`."""
+
+    weight1: Tensor
+    norm1_weight: Tensor
+    norm1_bias: Tensor
+    norm2_weight: Tensor
+    norm2_bias: Tensor
+
+
+class KeptOfBranches(NamedTuple):
+    """What the branches' gradients need of a pass: what each of the two norms takes, and its moments."""
+
+    hidden: Tensor
+    merged: Tensor
+    mean1: Tensor
+    var1: Tensor
+    mean2: Tensor
+    var2: Tensor
+
+
+def run_branches(x: Tensor, shortcut: Tensor | None, plan: BranchPlan, weights: BranchWeights,
+                 kernels: Sequence[Tensor]) -> tuple[Tensor, KeptOfBranches]:
+    """Return what the branches give of x, plus `shortcut`, and what their gradients need beside x."""
+    weight1, norm1_weight, norm1_bias, norm2_weight, norm2_bias = weights
+    head, plain = weight1.split(norm1_weight.shape[0])  # the last branch has neither ReLU nor a second layer
+    hidden = pointwise(head, x)
+    moments1 = batch_moments(hidden)
+    active = normalize(hidden, norm1_weight, norm1_bias, moments1, plan.eps).relu_()
+    merged = x.new_empty(x.shape[0], weight1.shape[0], *plan.every_stride(x[:1]).shape[2:])
+    convolve(active, plan, kernels, merged)
+    pointwise(plain, plan.every_stride(x), out=merged[:, head.shape[0]:])
+    moments2 = batch_moments(merged)
+    out = normalize(merged, norm2_weight, norm2_bias, moments2, plan.eps)
+    out = out if shortcut is None else out.add_(shortcut)
+    return out.relu_() if plan.activation else out, KeptOfBranches(hidden, merged, *moments1, *moments2)
+
+
+def branches_backward(grad: Tensor, plan: BranchPlan, kept: KeptOfBranches, weights: BranchWeights,
+                      kernels: Sequence[Tensor]) -> tuple[Callable[[Tensor], tuple[Tensor, Tensor]], list[Tensor],
+                                                          list[Tensor]]:
+    """Take the gradient of the branches' output, in front of its ReLU, back.
+
+    Returns:
+        a function of x that gives the gradients of x and of `weight1`; those of the norms' four vectors; the kernels'.
+    """
+    weight1, norm1_weight, norm1_bias, norm2_weight, _ = weights
+    moments1, moments2 = Moments(kept.mean1, kept.var1), Moments(kept.mean2, kept.var2)
+    grad_merged, *grad_norm2 = normalize_backward(grad, kept.merged, norm2_weight, moments2, plan.eps)
+    active = normalize(kept.hidden, norm1_weight, norm1_bias, moments1, plan.eps).relu_()
+    grad_active, grad_kernels = convolve_backward(grad_merged, active, plan, kernels)
+    relu_backward_(grad_active, active)
+    grad_hidden, *grad_norm1 = normalize_backward(grad_active, kept.hidden, norm1_weight, moments1, plan.eps)
+    return (lambda x: _pointwise_backward(grad_hidden, grad_merged, x, weight1, plan),
+            [*grad_norm1, *grad_norm2], grad_kernels)
+
+
+class NormedTemporalBranches(torch.autograd.Function):
+    """All branches of a = relu(batch norm(x) + inner shortcut), training mode, which must have an activation.
+
+    Keeps x and the inner shortcut in place of a, which follows from them without a product; else as `TemporalBranches`.
+
+    apply(x (B, C_in, ...), its norm's weight, bias, mean and var (C_in), inner shortcut like x, what is kept in its
+    place: a tensor and a bias (B, C_in) that it is the sum of, or None twice; then as `TemporalBranches` after its x).
+    The inner shortcut gets the gradient, what is kept in its place gets none.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, norm_weight: Tensor, norm_bias: Tensor, mean: Tensor, var: Tensor, inner: Tensor,
+                instead: Tensor | None, instead_bias: Tensor | None, shortcut: Tensor | None, plan: BranchPlan,
+                weight1: Tensor, bias1: Tensor, norm1_weight: Tensor, norm1_bias: Tensor, norm2_weight: Tensor,
+                norm2_bias: Tensor, bias2: Tensor, *kernels: Tensor) -> tuple[Tensor, ...]:
+        assert plan.activation
+        with without_autocast(x):
+            a = normalize(x, norm_weight, norm_bias, Moments(mean, var), plan.eps).add_(inner).relu_()
+            weights = BranchWeights(weight1, norm1_weight, norm1_bias, norm2_weight, norm2_bias)
+            out, kept = run_branches(a, shortcut, plan, weights, kernels)
+        ctx.plan, ctx.has_shortcut = plan, shortcut is not None
+        ctx.save_for_backward(x, inner if instead is None else instead, instead_bias, norm_weight, norm_bias, mean, var,
+                              out, bias1, bias2, *kept, *weights, *kernels)
+        ctx.mark_non_differentiable(*kept[2:])
+        return out, *kept[2:]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor, *_: Tensor | None) -> tuple[Tensor | None, ...]:
+        x, inner, inner_bias, norm_weight, norm_bias, mean, var, out, bias1, bias2, *rest = ctx.saved_tensors
+        moments, eps = Moments(mean, var), ctx.plan.eps
+        with without_autocast(x):
+            grad = relu_backward(grad, out)
+            kept, weights, kernels = KeptOfBranches(*rest[:6]), BranchWeights(*rest[6:11]), rest[11:]
+            finish, grads, grad_kernels = branches_backward(grad, ctx.plan, kept, weights, kernels)
+            a = normalize(x, norm_weight, norm_bias, moments, eps)
+            a = add_per_channel(a.add_(inner), inner_bias).relu_()
+            grad_a, grad_weight1 = finish(a)
+            relu_backward_(grad_a, a)
+            del a
+            grad_x, *grad_norm = normalize_backward(grad_a, x, norm_weight, moments, eps)
+        return (grad_x, *grad_norm, None, None, grad_a, None, None, grad if ctx.has_shortcut else None, None,
+                grad_weight1, torch.zeros_like(bias1), *grads, torch.zeros_like(bias2), *grad_kernels)
+
+
+def add_per_channel(x: Tensor, bias: Tensor | None) -> Tensor:
+    """Add a bias (B, C) or None to x (B, C, ...) in place, in the dtype of x; return x."""
+    return x if bias is None else x.add_(bias[:, :, None, None].to(x.dtype))
 
 
 def convolve(active: Tensor, plan: BranchPlan, kernels: Sequence[Tensor], merged: Tensor) -> None:

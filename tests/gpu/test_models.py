@@ -20,6 +20,7 @@ from tests.trees import open_tree
 
 GOLDEN = {"ctrgcn_ntu": "CTR-GCN", "ctrgcn_ucla": "CTR-GCN", "baseline_ntu": "CTR-GCN", "msg3d_ntu": "MS-G3D",
           "msg3d_kinetics": "MS-G3D", "blockgcn_ntu": "BlockGCN", "blockgcn_ntu120": "BlockGCN",
+          "hypergcn_ntu": "Hyper-GCN", "hypergcn_ucla_large": "Hyper-GCN",
           "protogcn_coco": "ProtoGCN", "protogcn_ntu": "ProtoGCN", "skateformer_ntu": "SkateFormer",
           "skateformer_ucla": "SkateFormer"}
 MILLIMETRES = 0.002  # that a joint moves from frame to frame
