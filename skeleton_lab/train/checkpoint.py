@@ -65,8 +65,14 @@ def load_weights(model: nn.Module, path: str | Path, ignore: Sequence[str], igno
     Raises:
         UserError: the file is unreadable, has keys the model has not, other shapes, or NaN.
     """
+    take_weights(model, read_torch_file(path), path, ignore, ignore_exact, say)
+
+
+def take_weights(model: nn.Module, content: Any, path: str | Path, ignore: Sequence[str], ignore_exact: bool,
+                 say: Callable[[str], None]) -> None:
+    """Do as `load_weights` with the content of the file at `path`, which was read already."""
     own = model.state_dict()
-    weights = unprefixed(find_weights(read_torch_file(path), path, say), own)
+    weights = unprefixed(find_weights(content, path, say), own)
     names = list(weights)
     for word in ignore:
         dropped = [key for key in names if (key == word if ignore_exact else word in key)]

@@ -8,13 +8,14 @@ import inspect
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 from skeleton_lab.errors import UserError, note
 from skeleton_lab.skeletons import Skeleton
-from skeleton_lab.train.checkpoint import load_weights, unprefixed
+from skeleton_lab.train.checkpoint import take_weights, unprefixed
 from skeleton_lab.train.config import Config, read_config
 from skeleton_lab.train.device import check_kernels, find_gpus, require_gpu
 from skeleton_lab.train.flags import device_index
@@ -82,8 +83,9 @@ def open_chosen(options: argparse.Namespace) -> Trained:
                         "recording does not bring along; test it with main.py")
     weights = Path(config.weights or weights)  # a tree may know published ones by another name
     model = build_model(config)
-    load_weights(model, weights, (), spec.ignore_exact, say=lambda line: None)
-    _refuse_gaps(model, weights)
+    content = read_torch_file(weights)
+    take_weights(model, content, weights, (), spec.ignore_exact, say=lambda line: None)
+    _refuse_gaps(model, content, weights)
     trained = Trained(model.eval(), config, spec, weights)
     record = read_record(options.run or config_path.parent)
     return replace(trained, words=words_of_run(record, config, trained.num_classes))
@@ -159,10 +161,10 @@ def _newest_weights(run: Path | None, spec: TreeSpec) -> Path:
     return written[-1]
 
 
-def _refuse_gaps(model: nn.Module, path: Path) -> None:
+def _refuse_gaps(model: nn.Module, content: Any, path: Path) -> None:
     """Raise a UserError unless the file has all weights: what stays fresh is random, and so would be the result."""
     own = model.state_dict()
-    there = unprefixed(find_weights(read_torch_file(path), path, say=lambda line: None), own)
+    there = unprefixed(find_weights(content, path, say=lambda line: None), own)
     missing = [key for key in own if key not in there and not key.endswith(_KEPT_FRESH)]
     if missing:
         raise UserError(f"{path}: lacks {len(missing)} of the model's weights, {missing[0]} for one; check that config "

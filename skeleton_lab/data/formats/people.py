@@ -20,7 +20,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 
 @dataclass(frozen=True)
@@ -97,6 +96,8 @@ class Follower:
         waiting = [track for track in self._tracks if track.seen < frame]
         if not len(places) or not waiting:
             return
+        from scipy.optimize import linear_sum_assignment  # seconds, which a file without several people need not wait
+
         similar = np.stack([_similarity(track.expected(frame, self.rules), track.pose, people[places],
                                         wider * self._width(frame - track.seen)) for track in waiting])
         for number, place in zip(*linear_sum_assignment(similar, maximize=True), strict=True):
