@@ -14,7 +14,7 @@ from skeleton_lab.nn.layers import MultiScaleTemporalConv, NormInFront, conv_nor
 from skeleton_lab.nn.norm import Moments, NormActivation, batch_moments, folded, update_running
 from skeleton_lab.nn.precision import without_autocast, working_dtype
 from skeleton_lab.nn.recompute import recomputed
-from skeleton_lab.nn.synchrony import averaged
+from skeleton_lab.nn.stem import embed_joints
 
 TIME_AXIS = 3  # blocks work on (B, C, V, T), see `model.aggregation`
 
@@ -98,31 +98,8 @@ class Model(reference.Model):
         return recomputed(block, plus(x, bias)) if self.memory_friendly else block(x, bias)
 
     def embed(self, clips: Tensor) -> Tensor:
-        """Embed the joints and normalise each (body, joint, channel), as one affine map: (B, C, V, T).
-
-        Its moments follow from those of the few coordinates, so that nothing wide is kept.
-        """
-        n, _, t, v, m = clips.shape
-        norm, embedding = self.data_bn, self.to_joint_embedding
-        coordinates = clips.to(torch.promote_types(clips.dtype, torch.float32)).permute(4, 3, 1, 0, 2).flatten(3)
-        with without_autocast(clips):  # coordinates: (M, V, 3, N*T)
-            offset = embedding.bias + self.pos_embedding  # (1, V, C)
-            if norm.training:
-                mean, covariance = _coordinate_moments(coordinates)
-                coordinates = coordinates - mean
-                means = (mean.squeeze(3) @ embedding.weight.t() + offset).flatten()  # (M*V*C)
-                variances = ((embedding.weight @ covariance) * embedding.weight).sum(dim=3).flatten()
-                update_running([norm], Moments(means.detach(), variances.detach()), n * t)
-                scale = norm.weight * (variances + norm.eps).rsqrt()
-                shift = norm.bias + 0 * means  # the norm takes the offset out: its gradient is zero, not none
-            else:
-                scale, shift = folded([norm])
-                shift = offset.expand(m, -1, -1).flatten() * scale + shift
-            scale, shift = (tensor.view(m, v, -1, 1) for tensor in (scale, shift))
-            mapping = torch.cat([embedding.weight * scale, shift], dim=3)  # (M, V, C, 4)
-            coordinates = torch.cat([coordinates, torch.ones_like(coordinates[:, :, :1])], dim=2)
-            embedded = torch.bmm(mapping.flatten(0, 1), coordinates.flatten(0, 1))  # (M*V, C, N*T)
-        return embedded.view(m, v, -1, n, t).permute(3, 0, 2, 1, 4).reshape(n * m, -1, v, t)
+        """Embed the joints and normalise each (body, joint, channel), as one affine map: (B, C, V, T)."""
+        return embed_joints(clips, self.to_joint_embedding, self.pos_embedding, self.data_bn)
 
     def biases(self, joints: Tensor) -> list[Tensor]:
         """Compute what the topology adds to all blocks' inputs, as one unit of many channels."""
@@ -140,11 +117,3 @@ class Model(reference.Model):
                 scale, shift = folded(norms)
                 mixed = torch.relu(mixed * scale + shift)
         return list(units[0].to_bodies(mixed, self.bodies).split([norm.num_features for norm in norms], dim=1))
-
-
-def _coordinate_moments(coordinates: Tensor) -> tuple[Tensor, Tensor]:
-    """Return mean (M, V, C, 1) and covariance (M, V, C, C) of coordinates (M, V, C, P), over all processes."""
-    [mean] = averaged(coordinates.mean(dim=3, keepdim=True))
-    centred = coordinates - mean
-    [covariance] = averaged(centred @ centred.transpose(2, 3) / coordinates.shape[3])
-    return mean, covariance

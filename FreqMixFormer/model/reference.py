@@ -13,7 +13,7 @@ graphs lead from joints v to w and are indexed [v, w].
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 from skeleton_lab.errors import UserError
 from skeleton_lab.imports import construct
-from skeleton_lab.nn.blocks import shortcut
+from skeleton_lab.nn.blocks import block_plan, shortcut
 from skeleton_lab.nn.layers import init_he_fan_out
 from skeleton_lab.nn.precision import without_autocast
 from skeleton_lab.nn.recompute import recomputed
@@ -33,6 +33,7 @@ SUBSETS, QUARTERS, CLASSES = 3, 4, 8
 EMBEDDING = 80
 PLAN = ((80, 1), (80, 1), (80, 1), (80, 1), (160, 2), (160, 1), (160, 1), (320, 2), (320, 1), (320, 1))
 FRAMES_DIVISOR = math.prod(stride for _, stride in PLAN)
+CHANNELS_DIVISOR = 40  # runs of the spatial unit times branches of the temporal one
 BRANCHES = 5
 HIGH_FROM = 13  # of 25 frequencies, and of 20 all the same
 LOW_WEIGHT, HIGH_WEIGHT = 0.5, 1.5
@@ -216,21 +217,26 @@ class Model(nn.Module):
         num_frame: T, a multiple of 4: each block has weights of its own for every frame.
         hop: what the model sees of each joint: its difference to the joint (of NW-UCLA, the joints) so many edges away.
             8 of NTU RGB+D: the joints themselves; 1: bones.
+        blocks: [channels, stride over time] of each block, two of them with a stride of 2; None: the published ten.
 
     Raises:
-        UserError: no graph, one that does not have `num_point` joints, or a number of frames or hops that does not fit.
+        UserError: no graph, one that does not have `num_point` joints, or a number of frames or hops, or blocks, that
+            do not fit.
     """
 
+    block: ClassVar[type[Block]] = Block
     spatial_unit: ClassVar[type[SpatialUnit]] = SpatialUnit
-    temporal_unit: ClassVar[type[nn.Module]] = TemporalUnit
+    temporal_unit: ClassVar[type[TemporalUnit]] = TemporalUnit
+    residual_unit: ClassVar[Callable[[int, int, int], nn.Module]] = PointwiseConvNorm
     capturable = True  # see `train.cuda_graph`
     away: Tensor
 
     def __init__(self, num_class: int = 60, num_point: int = 25, num_person: int = 2, graph: str | None = None,
                  graph_args: Mapping[str, Any] | None = None, in_channels: int = 3, num_frame: int = 64,
-                 hop: int = 8) -> None:
+                 hop: int = 8, blocks: Sequence[Sequence[int]] | None = None) -> None:
         super().__init__()
         _check_sizes(num_frame, hop)
+        self.plan = _plan(blocks)
         skeleton = _graph(graph, graph_args, num_point)
         self.shape = (in_channels, num_frame, num_point, num_person)
         self.memory_friendly = False
@@ -239,19 +245,21 @@ class Model(nn.Module):
         self.pos_embedding = nn.Parameter(torch.randn(1, num_point, EMBEDDING))
         self.data_bn = nn.BatchNorm1d(num_person * num_point * EMBEDDING)
         self.to_joint_embedding = nn.Linear(in_channels, EMBEDDING)
-        channels, frames = EMBEDDING, num_frame
-        for number, (out_channels, stride) in enumerate(PLAN, start=1):
+        channels, frames, earlier = EMBEDDING, num_frame, []
+        for number, (out_channels, stride) in enumerate(self.plan, start=1):
+            if stride > 1:
+                earlier.append(channels)
             frames //= stride
             same = channels == out_channels and stride == 1
-            residual = None if number == 1 else nn.Identity() if same else PointwiseConvNorm(
+            residual = None if number == 1 else nn.Identity() if same else self.residual_unit(
                 channels, out_channels, stride)
-            setattr(self, f"l{number}", Block(self.spatial_unit(channels, out_channels, skeleton.A),
-                                              self.temporal_unit(out_channels, stride, frames), residual))
+            setattr(self, f"l{number}", self.block(self.spatial_unit(channels, out_channels, skeleton.A),
+                                                   self.temporal_unit(out_channels, stride, frames), residual))
             channels = out_channels
         self.fc = nn.Linear(channels, num_class)
         self.first_tram, self.second_tram = (
             nn.Sequential(nn.AvgPool2d((pool, 1)), nn.Conv2d(width, channels, 1), nn.BatchNorm2d(channels), nn.ReLU())
-            for pool, width in ((4, 80), (2, 160)))
+            for pool, width in zip((FRAMES_DIVISOR, FRAMES_DIVISOR // 2), earlier, strict=True))
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 init_he_fan_out(module)
@@ -264,12 +272,17 @@ class Model(nn.Module):
         """Return what the classifier `fc` takes, (N, C): the mean over frames, joints and bodies."""
         self._check(clips)
         x = self.embed(clips)
-        outputs = {}
-        for number in range(1, len(PLAN) + 1):
+        earlier = []  # what comes before frames are halved, as published the outputs of l4 and l7
+        for number, (_, stride) in enumerate(self.plan, start=1):
+            if stride > 1:
+                earlier.append(x)
             block = getattr(self, f"l{number}")
-            x = outputs[number] = recomputed(block, x) if self.memory_friendly else block(x)
-        x = x + self.first_tram(outputs[4]) + self.second_tram(outputs[7])
-        return x.mean(dim=(2, 3)).unflatten(0, (-1, clips.shape[4])).mean(dim=1)
+            x = recomputed(block, x) if self.memory_friendly else block(x)
+        return self.pooled(x, *earlier).unflatten(0, (-1, clips.shape[4])).mean(dim=1)
+
+    def pooled(self, x: Tensor, first: Tensor, second: Tensor) -> Tensor:
+        """Return the mean over frames and joints of x (B, C, T, V) and of the heads of earlier outputs."""
+        return (x + self.first_tram(first) + self.second_tram(second)).mean(dim=(2, 3))
 
     def embed(self, clips: Tensor) -> Tensor:
         """Take away what is `hop` edges away, embed, and normalise every (body, joint, channel): (B, C, T, V)."""
@@ -296,6 +309,17 @@ def _check_sizes(num_frame: int, hop: int) -> None:
                         "window_size, 64 or 52 as published")
     if not isinstance(hop, int) or hop < 1:
         raise UserError(f"model_args: hop={hop!r} is no number of edges; give 1 or more: 8, 1 or 2 as published")
+
+
+def _plan(blocks: Sequence[Sequence[int]] | None) -> Sequence[tuple[int, int]]:
+    """Return channels and strides of the blocks."""
+    if blocks is None:
+        return PLAN
+    plan = block_plan(blocks)
+    if sorted(stride for _, stride in plan if stride > 1) != [2, 2] or any(c % CHANNELS_DIVISOR for c, _ in plan):
+        raise UserError(f"model_args: blocks={str(blocks)[:80]}: channels are multiples of {CHANNELS_DIVISOR}, and two "
+                        "blocks have a stride of 2; give such ones, such as [[80, 1], [160, 2], [320, 2]]")
+    return plan
 
 
 def _graph(graph: str | None, graph_args: Mapping[str, Any] | None, num_point: int) -> Any:

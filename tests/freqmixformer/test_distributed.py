@@ -6,8 +6,8 @@ import numpy as np
 
 from tests.several import assert_synchronised, largest_difference
 
-ARGUMENTS = "FreqMixFormer", "model.freqmixformer.Model", {"num_class": 4, "num_frame": 8,
-                                                           "graph": "graph.ntu_rgb_d.Graph"}
+ARGUMENTS = "FreqMixFormer", "model.freqmixformer.Model", {
+    "num_class": 4, "num_frame": 8, "graph": "graph.ntu_rgb_d.Graph", "blocks": [[80, 1], [120, 2], [160, 2]]}
 CLIPS = np.random.default_rng(1).standard_normal((4, 3, 8, 25, 2))
 
 

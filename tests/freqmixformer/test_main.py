@@ -11,7 +11,8 @@ CONFIGS = sorted((TREE / "config").glob("*/*.yaml"))
 
 
 def flags(archive) -> list[str]:
-    return ntu_flags(archive, "config/nturgbd-cross-subject/joint.yaml", "num_frame=8")
+    return ntu_flags(archive, "config/nturgbd-cross-subject/joint.yaml", "num_frame=8",
+                     "blocks=[[40,1],[80,2],[80,2]]")
 
 
 def test_the_configs_are_the_published_recipes():
