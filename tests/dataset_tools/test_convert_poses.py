@@ -94,6 +94,7 @@ def test_joints_in_pictures_become_clips_of_poses(tmp_path: Path, convert, kind:
     config = yaml.safe_load((tmp_path / f"own_{tree.lower()}.yaml").read_text())
     args = config["train_feeder_args"]
     feeder = construct("skeleton_lab.data.feeders.feeder_pyskl.Feeder", args, "train_feeder_args")
+    assert feeder.class_names == ("bow", "wave")  # a run records them, and predictions and reports say them
     assert len(feeder.label) == 3 and config["model_args"]["num_point"] == joints
     assert feeder[0][0].shape[-2:] == (joints, config["model_args"]["num_person"])
 

@@ -18,6 +18,7 @@ from skeleton_lab.data.feeders.feeding import NUM_DEBUG_SAMPLES, BatchFeeder
 from skeleton_lab.data.feeders.observation import Observation
 from skeleton_lab.data.feeders.pyskl_rows import NOBODY, Kept, Rows, fewer, rows_of
 from skeleton_lab.data.feeders.pyskl_sampling import Draws, Sampling
+from skeleton_lab.data.formats.about import read_about
 from skeleton_lab.data.formats.pose_clips import PoseClips, open_pose_clips, splits_of
 from skeleton_lab.errors import UserError
 from skeleton_lab.own_skeletons import PYSKL_LAYOUTS
@@ -181,6 +182,7 @@ class Feeder(BatchFeeder):
             self._clips = PoseClips(self._clips.path, self._clips.split, self._clips.rows, self._clips.scores,
                                     self._clips.present, self._clips.clips[:NUM_DEBUG_SAMPLES],
                                     self._clips.names[:NUM_DEBUG_SAMPLES])
+        self.class_names = read_about(self._clips.path).class_names
         self.label: np.ndarray = self._clips.clips[:, 3]
         self.sample_name = list(self._clips.names)
         self.joints = self._clips.rows.shape[1]
