@@ -93,6 +93,11 @@ def test_two_processes_take_the_steps_of_one(tmp_path):
     for before, now in zip(history(tmp_path / "one"), history(tmp_path / "two"), strict=True):
         for column in before:
             assert float(now[column]) == pytest.approx(float(before[column]), rel=1e-4), column
+    for more in (("--num-epoch", "1"), ("--resume",)):
+        ends = run_ranks(2, run_here, tmp_path / "resumed", *flags, *more)
+        assert [end.returncode for end in ends] == [0, 0], ends
+    for name in ("training_state.pt", "best.pt"):
+        assert_same_weights(tmp_path / "two" / name, tmp_path / "resumed" / name)
 
 
 def test_two_processes_end_early_together_and_leave_the_same_weights_frozen(tmp_path):
