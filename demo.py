@@ -10,6 +10,7 @@ demo-2/ and so on. Not for judging the models: the data set is procedural, and s
 import argparse
 import csv
 import itertools
+import json
 import os
 import shlex
 import subprocess
@@ -118,7 +119,7 @@ def run(title: str, script: str, *arguments: str, folder: Path = ROOT,
 
 
 def print_table(out: Path, fused: str, seconds: float) -> None:
-    """Print top-1, top-5 and speed of each stream and of the ensemble, and where to look further."""
+    """Print top-1, top-5 and speed of each stream and of the ensemble, where to look further, and what to do next."""
     print(f"\n{'':10}{'top-1':>8}{'top-5':>8}{'training clips/s':>19}")
     for stream in STREAMS:
         with open(out / stream / "history.csv", newline="") as file:
@@ -128,9 +129,12 @@ def print_table(out: Path, fused: str, seconds: float) -> None:
         print(f"{stream:10}{top1:>7}%{top5:>7}%{speed:>19.1f}")
     top1, top5 = (line.split()[-1].rstrip("%") for line in fused.splitlines() if line.startswith("Top"))
     print(f"{'ensemble':10}{float(top1):>7.2f}%{float(top5):>7.2f}%")
-    shown = os.path.relpath(out)
-    print(f"\nDone in {seconds / 60:.1f} minutes. Pictures: {shown}/*/curves.png, {shown}/*/confusion_matrix.png; "
-          f"curves: tensorboard --logdir {shown}")
+    shown = shlex.quote(os.path.relpath(out))
+    names = json.loads((out / "joint" / "run.json").read_text())["class_names"]
+    print(f"\nDone in {seconds / 60:.1f} minutes. The actions: {'; '.join(names)}."
+          f"\nThe report of the test: {shown}/joint_test/report.html; of the training: {shown}/joint/report.html"
+          f"\nNext, what one of the clips shows, with a picture:"
+          f"\n  python3 predict.py --run {shown}/joint {shown}/NTU60_CS.npz --split test --index 0 --gif clip.gif")
 
 
 def tested(folder: Path) -> tuple[str, ...]:

@@ -110,7 +110,7 @@ def indices(word: str) -> tuple[int, ...]:
 if __name__ == "__main__":
     OPTIONS = read_early(read_options)  # before the libraries load, which takes seconds
 
-from skeleton_lab.class_names import BY_DATA_SET, filled, read_class_names
+from skeleton_lab.class_names import BY_DATA_SET, NTU_60, NTU_120, NW_UCLA, filled, read_class_names
 from skeleton_lab.data.formats.face import Wanted
 from skeleton_lab.data.formats.joint_sets import joint_set
 from skeleton_lab.data.formats.registry import files_of
@@ -132,7 +132,8 @@ def main(options: argparse.Namespace) -> None:
     trained = open_chosen(options)
     stage = stage_for(trained, StageOptions(options.twin, options.frames, options.from_archive))
     wanted = Wanted(options.split, options.index, options.skeleton and joint_set(options.skeleton), trained.skeleton,
-                    long=bool(options.window_frames), fps=options.fps, image_size=options.image_size)
+                    long=bool(options.window_frames), fps=options.fps, image_size=options.image_size,
+                    of_kinect=trained.class_names in (NTU_60, NTU_120, NW_UCLA))
     device = pick_device(options.device)
     predictor = Predictor(trained, stage, device, options.batch_size,
                           network_for(trained, options.runtime, device, note))

@@ -25,7 +25,8 @@ from skeleton_lab.data.prepare.bones import joints_to_bones
 from skeleton_lab.data.prepare.ctrgcn_archives import fill_row
 from skeleton_lab.data.prepare.ctrgcn_pipeline import actors_of, scene_of
 from skeleton_lab.data.prepare.prenormalize import pre_normalize
-from skeleton_lab.errors import NothingToSee, UserError
+from skeleton_lab.errors import NothingToSee, UserError, note
+from skeleton_lab.own_skeletons import MEDIAPIPE_33
 from skeleton_lab.skeleton_clip import SkeletonClip
 from skeleton_lab.skeleton_names import same_joints
 from skeleton_lab.skeletons import NTU_25, OPENPOSE_18, Skeleton
@@ -345,4 +346,7 @@ def as_trained(wanted: Wanted) -> Wanted:
 
 def fitted_take(recording: Recording, wanted: Wanted) -> Take:
     """Return a recording as what can be predicted, with the joints that are wanted, or those that the model takes."""
-    return take_of(fit_joints(recording.with_skeleton(wanted.skeleton, wanted.usual), wanted.usual))
+    recording = recording.with_skeleton(wanted.skeleton, wanted.usual)
+    if wanted.of_kinect and recording.skeleton is not None and same_joints(recording.skeleton, MEDIAPIPE_33):
+        note("MediaPipe guesses depth from a picture; a model trained on a Kinect's joints does worse on such")
+    return take_of(fit_joints(recording, wanted.usual))

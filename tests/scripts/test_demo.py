@@ -1,7 +1,9 @@
 """The demo, cut down to seconds: every step runs, and the table stands at the end."""
 
 import json
+import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -29,6 +31,12 @@ def test_the_whole_chain_ends_on_the_table_and_leaves_an_earlier_one_alone(run_s
     assert said["skeleton"] == "skeleton_lab.skeletons.NTU_25" and Path(said["tree"]).name == "CTR-GCN"
     report = (tmp_path / "demo-2" / "joint" / "report.html").read_text()
     assert "crouch and spread arms" in report and not re.search(r"\bclass \d\b", report) and "drink water" not in report
+    *_, following = done.stdout.splitlines()  # the next command, word for word
+    assert "crouch and spread arms, together" in done.stdout and f"demo-2{os.sep}joint_test/report.html" in done.stdout
+    assert (tmp_path / "demo-2" / "joint_test" / "report.html").exists()
+    predicted = run_script(*shlex.split(following)[1:-1], tmp_path / "clip.gif")
+    assert predicted.returncode == 0 and (tmp_path / "clip.gif").exists(), predicted.stderr
+    assert "together" in predicted.stdout or "shake hands" in predicted.stdout or "walk up" in predicted.stdout
     assert "demo holds something already and stays as it is: this goes to" in done.stdout
     assert [path for path in (tmp_path / "demo").rglob("*") if path.is_file()] == [earlier]
     assert earlier.read_text() == "of the first time"

@@ -31,7 +31,7 @@ class Wanted:
     of joints of which the file does not tell it. long: allow text files of any length, to be cut into windows. fps,
     image_size: frames a second, and width and height of the picture, whatever the file says. hands: the hands' joints
     behind the body's, of files that keep them apart. in_space: of a file with joints both in the picture and in space,
-    those in space.
+    those in space. of_kinect: they are for a model that was trained on a Kinect's joints.
     """
 
     split: str | None = None
@@ -44,6 +44,7 @@ class Wanted:
     image_size: tuple[int, int] | None = None
     hands: bool = False
     in_space: bool = False
+    of_kinect: bool = False
 
     def places(self, path: Path, count: int) -> Sequence[int]:
         """Return the places of the chosen ones of `count`; UserError if one of them is not there."""

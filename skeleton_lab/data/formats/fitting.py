@@ -20,7 +20,6 @@ from skeleton_lab.data.formats.occupied import between_bodies
 from skeleton_lab.data.formats.people import by_relevance
 from skeleton_lab.data.formats.recording import Recording, Unit
 from skeleton_lab.errors import NothingToSee, note
-from skeleton_lab.own_skeletons import MEDIAPIPE_33
 from skeleton_lab.skeleton_names import same_joints
 from skeleton_lab.skeletons import NTU_25, UCLA_20, Skeleton
 
@@ -112,8 +111,6 @@ def _in_space(recording: Recording, source: Skeleton) -> Recording:
     """Return NTU RGB+D's joints in metres, (T, M, V, 3), y up."""
     frames, sure = recording.frames, recording.confidence
     assert sure is not None
-    if same_joints(source, MEDIAPIPE_33):
-        note("MediaPipe guesses depth from a picture; a model trained on a Kinect's joints will do worse on such")
     if frames.shape[3] == 2:
         note("flat joints: depth is 0, and their size becomes a person's; a model trained on joints in space, such as "
              "a Kinect's, will do worse on them")

@@ -60,3 +60,11 @@ def test_openposes_18_joints_are_kinetics(tmp_path: Path) -> None:
     assert clip.shape == (3, 300, 18, 2) and not clip[..., 1].any() and not clip[:, 7, 3].any()
     x, y, score = made.truth[0, 0, 5]
     np.testing.assert_allclose(clip[:, 0, 5, 0], (x / 400 - 0.5, 0.5 - y / 200, score), rtol=1e-5)
+
+
+def test_only_who_was_trained_on_a_kinects_joints_is_told_of_guessed_depth(tmp_path: Path, capsys) -> None:
+    path = pose_files.mediapipe(tmp_path / "a.json", people(33, 3, one=True), "world_landmarks")
+    only(path, NTU_25)
+    assert "guesses depth" not in "".join(capsys.readouterr())
+    only(path, NTU_25, of_kinect=True)
+    assert "MediaPipe guesses depth" in "".join(capsys.readouterr())
