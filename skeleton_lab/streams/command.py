@@ -32,7 +32,7 @@ def main(args: argparse.Namespace, read_streams: Reader) -> int:
     Raises:
         UserError: a score file or the labels are missing or do not fit, or an option does not apply.
     """
-    folders = {name: getattr(args, f"{name.replace('-', '_')}_dir") for name in STREAMS}
+    folders = {name: getattr(args, f"{name.replace('-', '_')}_dir") for name in args.streams}
     names = [name for name, folder in folders.items() if folder]
     weights = choose_weights(args, names)
     streams, truth = read_streams(names, [folders[name] for name in names], args.labels)
@@ -43,7 +43,7 @@ def main(args: argparse.Namespace, read_streams: Reader) -> int:
 def choose_weights(args: argparse.Namespace, names: list[str]) -> list[float]:
     """Return one weight for each stream; refuse an alpha or a list that does not apply.
 
-    `args.four_streams` has the weights of all four by data set, where a tree has its own.
+    `args.all_streams` has the weights of all of a tree's `args.streams` by data set, where it has its own.
     """
     if args.weights is not None:
         if len(args.weights) != len(names):
@@ -53,8 +53,9 @@ def choose_weights(args: argparse.Namespace, names: list[str]) -> list[float]:
         return [1.0 if name == "joint" or args.alpha is None else args.alpha for name in names]
     if args.alpha is not None:
         raise UserError("--alpha weighs bone beside joint only; with a motion stream use --weights")
-    if len(names) == len(STREAMS) and args.dataset in args.four_streams:
-        return list(args.four_streams[args.dataset])
+    if args.dataset in args.all_streams and (len(names) >= len(STREAMS) or not set(names) <= set(STREAMS)):
+        own = dict(zip(args.streams, args.all_streams[args.dataset], strict=True))
+        return [own[name] for name in names]
     return [PUBLISHED_WEIGHTS[name] for name in names]
 
 

@@ -18,8 +18,12 @@ UCLA_LABELS = "data/NW-UCLA/val_label.pkl"
 STREAMS = ("joint", "bone", "joint-motion", "bone-motion")
 
 
-def read_options(sizes: Sequence[str] = ()) -> argparse.Namespace:
-    """Read the options; `sizes` of the model, the usual one first, if weights differ by that."""
+def read_options(sizes: Sequence[str] = (), more: Sequence[str] = ()) -> argparse.Namespace:
+    """Read the options.
+
+    Args:
+        sizes: of the model, the usual one first, if weights differ by that. more: streams that a tree has besides.
+    """
     parser = Parser(
         "Fuse the test scores of a model's streams: joint, bone, and their motions.",
         epilog="example: python3 ensemble.py --dataset ntu/xsub --joint-dir ../work_dir/joint --bone-dir "
@@ -28,14 +32,15 @@ def read_options(sizes: Sequence[str] = ()) -> argparse.Namespace:
                         help="the data set tested")
     parser.add_argument("--alpha", type=float, help="weight of bone beside joint, two streams only (default: 1)")
     parser.add_argument("--weights", type=float, nargs="+", metavar="W",
-                        help="one weight for each given stream, in the order joint, bone, joint-motion, bone-motion "
+                        help=f"one weight for each given stream, in the order {', '.join((*STREAMS, *more))} "
                              "(default: 1 and alpha, or "
                              f"{'the published ones' if sizes else '0.6 0.6 0.4 0.4'})")
     if len(sizes) > 1:
         parser.add_argument("--size", choices=sizes, default=sizes[0],
                             help="the model's, on which the published weights depend (default: %(default)s)")
     parser.add_argument("--labels", help="file with the true labels (default: the data set's under data/)")
-    for name in STREAMS:
+    for name in (*STREAMS, *more):
         parser.add_argument(f"--{name}-dir", required=name == "joint",
                             help=f"work directory of the {name} stream's test (or its score file)")
+    parser.set_defaults(streams=(*STREAMS, *more))
     return parser.parse_args()

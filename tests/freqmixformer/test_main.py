@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from tests.several import run_main
 from tests.tree_cases import assert_fuses_what_it_trains, assert_refuses_weights, ntu_flags
 from tests.trees import ROOT
@@ -44,8 +46,17 @@ def test_the_published_name_of_the_model_is_known(tiny_archive, tmp_path):
 
 
 def test_resumed_tested_and_fused(tiny_archive, run_script, tmp_path):
-    """Two epochs at once and in two runs end in the same weights; their scores are the test's, and are fused."""
-    assert_fuses_what_it_trains("FreqMixFormer", flags(tiny_archive), tiny_archive, run_script, tmp_path)
+    """Two epochs at once and in two runs end in the same weights; their scores are the test's.
+
+    They are fused as all six streams.
+    """
+    others = (word for name, run in zip(("joint-motion", "bone-motion", "joint-k2", "joint-motion-k2"),
+                                        ("whole", "tested") * 2, strict=True)
+              for word in (f"--{name}-dir", tmp_path / run))
+    _, printed = assert_fuses_what_it_trains("FreqMixFormer", flags(tiny_archive), tiny_archive, run_script, tmp_path,
+                                             *others)
+    assert re.findall(r"^([a-z0-9-]+) \(weight ([\d.]+)\)", printed, re.M) == [(name, "1") for name in (
+        "joint", "bone", "joint-motion", "bone-motion", "joint-k2", "joint-motion-k2")]
 
 
 def test_weights_of_another_model_are_refused_in_one_line(tiny_archive, tmp_path):
