@@ -51,7 +51,7 @@ class TopologyRefinementUnit(reference.SpatialUnit):
     def _evaluate(self, x: Tensor, residual: Tensor) -> Tensor:
         """Aggregate with the batch norm folded into the features."""
         if all_at_once(x) or torch.is_grad_enabled():
-            weights, shift = prepared((self,), x.dtype, self._weights_with_norm)
+            weights, shift = self._weights_with_norm()
             return RefinedAggregation.apply(x, False, *weights).add_(shift.to(x.dtype)).add_(residual).relu_()
         return evaluate(x, prepared((self,), x.dtype, lambda: folded_weights(
             self._aggregation_weights(), *folded([self.bn]), x.dtype)), residual)

@@ -10,6 +10,7 @@ from torch import nn
 
 from skeleton_lab.errors import UserError
 from skeleton_lab.nn import blocks
+from skeleton_lab.nn.chunking import as_on_a_gpu
 from tests.golden_models import fill_golden
 
 
@@ -101,7 +102,10 @@ def test_evaluation_without_gradients(tree, monkeypatch):
             torch._foreach_mul_(list(ours.parameters()), 1.01)
             plain.load_state_dict(ours.state_dict())
             got, expected = ours(clips), plain(clips)
-            torch.testing.assert_close(got, expected, rtol=0, atol=1e-10 * expected.abs().max().item())
+            with as_on_a_gpu():
+                whole = ours(clips)
+            for logits in (got, whole):
+                torch.testing.assert_close(logits, expected, rtol=0, atol=1e-10 * expected.abs().max().item())
 
 
 @pytest.mark.parametrize("frames", [1, 2, 5])
