@@ -80,7 +80,7 @@ svg .joints { stroke: var(--ink); stroke-width: 3; stroke-linecap: round; opacit
 svg .left { stroke: var(--left); } svg .right { stroke: var(--right); } svg .middle { stroke: var(--middle); }
 footer { color: var(--soft); font-size: 13px; margin-top: 20px; }
 @media (max-width: 560px) { main { padding: 16px 12px; } section { padding: 14px 12px; }
-  .chart text { font-size: 15px; } .chart .title { font-size: 17px; } .matrix svg { max-width: none; }
+  .chart text { font-size: 13px; } .chart .title { font-size: 16px; } .matrix svg { max-width: none; }
   .track { width: 60px; } }
 @media print { :root { --page: #ffffff; --stripe: #f5f5f5; } main { max-width: none; padding: 0; }
   body { font-size: 12px; } section, .tile { border-color: #cccccc; }
