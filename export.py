@@ -41,6 +41,7 @@ from skeleton_lab.export.export import TOLERANCE, example_for, export
 from skeleton_lab.export.formats import LEAST_FRAMES, ONNX, TORCH_EXPORT, require
 from skeleton_lab.files import claim_new, size_text
 from skeleton_lab.foreign.exported import PYSKL, write_checkpoint
+from skeleton_lab.nn.model import export_note_of
 from skeleton_lab.train.trained import open_chosen
 
 OTHER = {ONNX: "onnxruntime", TORCH_EXPORT: "torch.export.load"}
@@ -69,6 +70,8 @@ def main(options: argparse.Namespace) -> None:
     for entry in found:
         print(f"{entry.clips:>6} {entry.frames:>7} {entry.largest:>19.1e} {entry.scale:>14.2f}")
     print(f"within {TOLERANCE:g} of the largest logit, or of 1")
+    if export_note_of(trained.model):
+        print(f"note: {export_note_of(trained.model)}")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from skeleton_lab.nn.blocks import Block
 from skeleton_lab.nn.layers import MultiScaleTemporalConv, NormInFront, conv_norm, init_temporal
 from skeleton_lab.nn.norm import Moments, NormActivation, batch_moments, folded, update_running
 from skeleton_lab.nn.precision import without_autocast, working_dtype
+from skeleton_lab.nn.prepared import prepared
 from skeleton_lab.nn.recompute import recomputed
 from skeleton_lab.nn.stem import embed_joints
 
@@ -31,12 +32,16 @@ class SpatialUnit(reference.SpatialUnit):
             mixed, moments = self.mixed(inputs, inputs, None)
             return NormActivation.apply(mixed, self.bn.weight, self.bn.bias, *moments, self.shortcut(inputs),
                                         self.bn.eps)
+        topology, weight, shift = prepared((self,), inputs.dtype, lambda: self._folded(inputs.dtype))
+        out = GroupedAggregation.apply(inputs, inputs, None, topology, weight, None)
+        return out.add_(shift).add_(self.shortcut(inputs)).relu_()
+
+    def _folded(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+        """Return topologies and weight as `matrices` does, with the norm's scale, and a shift (C_out, 1, 1)."""
         topology, weight, offset = self.matrices()
         scale, shift = folded([self.bn])
-        weight = weight * scale.view(reference.GROUPS, -1, 1)
-        shift = (offset * scale + shift).to(inputs.dtype)
-        out = GroupedAggregation.apply(inputs, inputs, None, topology, weight, None)
-        return out.add_(shift.view(-1, 1, 1)).add_(self.shortcut(inputs)).relu_()
+        shift = (offset * scale + shift).view(-1, 1, 1)
+        return topology.to(dtype), (weight * scale.view(reference.GROUPS, -1, 1)).to(dtype), shift.to(dtype)
 
     def shortcut(self, inputs: Tensor) -> Tensor:
         """Return what is added behind the norm, `inputs` themselves where the channels stay as many."""
@@ -79,7 +84,7 @@ class BiasedBlock(Block):
         x = x.to(working_dtype(x))
         inputs, spatial = plus(x, bias), self.gcn1
         if not (spatial.bn.training and self.tcn1.trains):
-            return self.tcn1(spatial(inputs), self.residual(inputs))
+            return super().forward(inputs)
         mixed, moments = spatial.mixed(inputs, x, bias)
         shortcut = spatial.shortcut(inputs)
         front = NormInFront(spatial.bn, moments, shortcut, (x, bias) if shortcut is inputs else (None, None))

@@ -34,6 +34,8 @@ EMBEDDING = 128
 PLAN = ((128, 1), (128, 1), (128, 1), (128, 1), (256, 2), (256, 1), (256, 1), (256, 2), (256, 1), (256, 1))
 TEMPORAL_BRANCHES: dict[str, Any] = {"kernel_size": 5, "dilations": (1, 2), "residual": False, "activation": True}
 COLUMN_EPS = 1e-4
+CLIPS_MATTER = ("as published, a clip's logits depend on the clips beside it; give the file one clip at a time "
+                "for those of the clip alone (with fix_topology=True and clip_topology=True a model has no such limit)")
 
 
 def unit_columns(matrices: Tensor) -> Tensor:
@@ -135,6 +137,7 @@ class Model(nn.Module):
         for number, (inputs, _) in enumerate(((EMBEDDING, 1), *PLAN[:-1])):
             setattr(self, f"t{number}", TopologyBias(inputs, fix_topology))
         self.topo = Topology(per_clip=clip_topology)
+        self.export_note = "" if fix_topology and clip_topology else CLIPS_MATTER
         self.fc = nn.Linear(channels, num_class)
         nn.init.normal_(self.fc.weight, 0, math.sqrt(2 / num_class))
         self.drop_out = nn.Dropout(drop_out)

@@ -18,6 +18,7 @@ from skeleton_lab.nn.layers import PointwiseConvNorm, conv_norm
 from skeleton_lab.nn.norm import Moments, NormActivation, update_running
 from skeleton_lab.nn.pointwise import body_chunks
 from skeleton_lab.nn.precision import without_autocast, working_dtype
+from skeleton_lab.nn.prepared import prepared
 from skeleton_lab.nn.temporal import BranchPlan
 
 SHARED_CACHE_BYTES = 4 << 20  # of a CPU: evaluation takes bodies at a time whose activations are as large
@@ -141,7 +142,8 @@ class Model(reference.Model):
         if torch.is_grad_enabled() or any(part.training for part in self.gcn.modules()):
             return super()._through_blocks(x, clips)
         x = x.to(working_dtype(x))
-        blocks = [block.folded(x.shape[2], x.dtype) for block in self.gcn]
+        blocks = [prepared((block,), x.dtype, functools.partial(block.folded, x.shape[2], x.dtype))
+                  for block in self.gcn]
         widest = x[:, :1].expand(-1, self.gcn[0].gcn.bn.num_features, -1, -1)
         with without_autocast(x):
             return torch.cat([functools.reduce(lambda y, block: block(y), blocks, x[bodies]).mean(dim=(2, 3))

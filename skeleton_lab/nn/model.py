@@ -87,6 +87,12 @@ class TakesMore(Protocol):
     further_inputs: Mapping[str, str]
 
 
+class HasExportNote(Protocol):
+    """A model of which whoever uses an exported file must know something: a sentence, which `export.py` says."""
+
+    export_note: str
+
+
 def has_features(model: object) -> bool:
     """Whether a model offers its features, with a linear classifier over them."""
     return callable(getattr(model, "features", None)) and isinstance(getattr(model, "fc", None), nn.Linear)
@@ -116,6 +122,11 @@ def reference_of(model: object) -> Callable[..., nn.Module] | None:
 def further_inputs_of(model: object) -> Mapping[str, str]:
     """Return the names and axes of what a model takes beside clips; nothing, as a rule."""
     return getattr(model, "further_inputs", {})
+
+
+def export_note_of(model: object) -> str:
+    """Return what a model says about files exported from it; nothing, as a rule."""
+    return getattr(model, "export_note", "")
 
 
 def auxiliary_loss_of(model: nn.Module, logits: Tensor, labels: Tensor) -> Tensor | None:

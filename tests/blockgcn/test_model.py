@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from skeleton_lab.errors import UserError
+from skeleton_lab.nn.model import export_note_of
 from tests.tree_cases import (
     assert_exports,
     assert_half_is_close,
@@ -109,6 +110,17 @@ def test_the_option_alpha_adds_a_tensor_that_is_never_trained(tree):
     model = tree.load("model.blockgcn.Model")(**arguments)
     assert model.state_dict()["l3.gcn1.alpha"].shape == (1, 8, 1, 1, 1)
     assert not any(name.endswith("alpha") for name, _ in model.named_parameters())
+
+
+@pytest.mark.parametrize(("options", "depends"), [
+    ({}, True), ({"clip_topology": True}, True), ({"fix_topology": True}, True),
+    ({"fix_topology": True, "clip_topology": True}, False)])
+def test_logits_that_depend_on_the_batch_are_said_at_export(tree, few_blocks, options, depends):
+    model = scrambled_pair(tree, **options)[1].eval()
+    clips = random_clips(3, 4)
+    alone, together = (model(x, x.square())[:1] for x in (clips[:1], clips))
+    assert ((alone - together).abs().max() > 1e-6 * alone.abs().max()) == depends
+    assert ("one clip at a time" in export_note_of(model)) == depends
 
 
 def test_clips_stand_for_positions_that_are_not_given(tree):
