@@ -255,7 +255,7 @@ class NormedTemporalBranches(torch.autograd.Function):
             kept, weights, kernels = KeptOfBranches(*rest[:6]), BranchWeights(*rest[6:11]), rest[11:]
             finish, grads, grad_kernels = branches_backward(grad, ctx.plan, kept, weights, kernels)
             a = normalize(x, norm_weight, norm_bias, moments, eps)
-            a = add_per_channel(a.add_(inner), inner_bias).relu_()
+            a = a.add_(with_per_channel(inner, inner_bias)).relu_()
             grad_a, grad_weight1 = finish(a)
             relu_backward_(grad_a, a)
             del a
@@ -264,9 +264,9 @@ class NormedTemporalBranches(torch.autograd.Function):
                 grad_weight1, torch.zeros_like(bias1), *grads, torch.zeros_like(bias2), *grad_kernels)
 
 
-def add_per_channel(x: Tensor, bias: Tensor | None) -> Tensor:
-    """Add a bias (B, C) or None to x (B, C, ...) in place, in the dtype of x; return x."""
-    return x if bias is None else x.add_(bias[:, :, None, None].to(x.dtype))
+def with_per_channel(x: Tensor, bias: Tensor | None) -> Tensor:
+    """Return x (B, C, ...) + a bias (B, C), in the dtype of x; x itself without one."""
+    return x if bias is None else x + bias[:, :, None, None].to(x.dtype)
 
 
 def convolve(active: Tensor, plan: BranchPlan, kernels: Sequence[Tensor], merged: Tensor) -> None:

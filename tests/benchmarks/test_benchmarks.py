@@ -38,7 +38,8 @@ def test_a_benchmark_runs(run_script, tmp_path, command, said):
 def test_none_is_forgotten():
     """`plain_skeletons.py` is a part of `skeleton_reader.py`; those that export are tried out beside what they measure.
 
-    Exporting takes longer than the rest together.
+    Exporting takes longer than the rest together. Two compare this checkout with another one.
     """
     scripts = {path.name for path in (ROOT / "benchmarks").glob("*.py")}
-    assert scripts == {command[0] for command, _ in RUNS} | {"plain_skeletons.py", "export.py", "runtimes.py"}
+    assert scripts == {command[0] for command, _ in RUNS} | {"plain_skeletons.py", "export.py", "runtimes.py",
+                                                             "checkouts.py", "cold_start.py"}

@@ -230,5 +230,6 @@ def test_bones_of_what_is_missing_fail_after_the_rest(tmp_path: Path, run_script
     result = run_script("gen_bone_data.py", "--dataset", "ntu", "--benchmark", "xsub", "--data-folder", tmp_path,
                         cwd=DATA_GEN)
     assert result.returncode == 0
-    result = run_script("gen_bone_data.py", "--dataset", "ntu", "--benchmark", "xset", cwd=DATA_GEN)
+    result = run_script("gen_bone_data.py", "--dataset", "ntu", "--benchmark", "xset", "--data-folder", tmp_path,
+                        cwd=DATA_GEN)
     assert result.returncode == 2 and "ntu has xview and xsub" in result.stderr
