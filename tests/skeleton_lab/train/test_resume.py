@@ -202,7 +202,7 @@ def test_loader_processes_that_hang_do_not_hold_up_the_end(tmp_path):
     command = [sys.executable, "main.py", "--work-dir", tmp_path, *SHORT, *SLOW, "--num-worker", "2"]
     process = subprocess.Popen(command, cwd=TOY, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                                env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True,
-                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # a shell's job ignores it
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # a shell's ignores it
     wait_for(tmp_path, "Training epoch: 2", process)
     children = children_of(process.pid)
     assert len(children) >= 2
