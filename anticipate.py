@@ -26,8 +26,8 @@ ROOT = next(folder for folder in Path(__file__).resolve().parents if (folder / "
 sys.path.insert(0, str(ROOT))
 
 from skeleton_lab.command.options import Parser, input_path, read_early
+from skeleton_lab.command.shares import share_range
 from skeleton_lab.errors import UserError, run_command
-from skeleton_lab.shares import share_range
 from skeleton_lab.train.workdir import BEST_WEIGHTS
 
 SHARES = tuple(percent / 100 for percent in range(10, 101, 10))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from skeleton_lab.command.processors import usable_cores
-from skeleton_lab.shares import share_range
+from skeleton_lab.command.shares import share_range
 from skeleton_lab.train.place import place_from_environment
 
 _LARGEST_WHOLE = 2**63 - 1

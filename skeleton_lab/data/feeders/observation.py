@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from skeleton_lab.command.shares import share_range
 from skeleton_lab.errors import UserError
-from skeleton_lab.shares import share_range
 
 SAME_M = 1e-5  # what rounding may make of a coordinate that was copied
 _MOST_LOOKED_AT = 256  # clips of a file, to learn how it pads
