@@ -70,8 +70,8 @@ def main(options: argparse.Namespace) -> None:
     for entry in found:
         print(f"{entry.clips:>6} {entry.frames:>7} {entry.largest:>19.1e} {entry.scale:>14.2f}")
     print(f"within {TOLERANCE:g} of the largest logit, or of 1")
-    if export_note_of(trained.model):
-        print(f"note: {export_note_of(trained.model)}")
+    if note := export_note_of(trained.model):
+        print(f"note: {note}")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import yaml
 from skeleton_lab.errors import UserError
 from tests.pyskl_files import converted, made_clips
 from tests.several import run_main
+from tests.tree_cases import assert_refuses_weights
 from tests.trees import ROOT
 
 TREE = ROOT / "ProtoGCN"
@@ -92,11 +93,7 @@ def test_resumed_tested_and_fused(config, archive, run_script, tmp_path):
 
 
 def test_weights_of_another_model_are_refused_in_one_line(config, tmp_path):
-    torch.save({"l1.gcn1.alpha": torch.zeros(1)}, tmp_path / "other.pt")
-    done = run_main("ProtoGCN", TREE, ["--config", str(config), "--weights", str(tmp_path / "other.pt"), "--work-dir",
-                                       str(tmp_path / "work")])
-    assert done.status == 2 and done.err.startswith("error: ") and done.err.count("\n") == 1
-    assert not (tmp_path / "work" / "best.pt").exists()
+    assert_refuses_weights("ProtoGCN", ["--config", config], tmp_path, "l1.gcn1.alpha")
 
 
 @pytest.mark.parametrize("golden", ["protogcn_coco", "protogcn_ntu"])
