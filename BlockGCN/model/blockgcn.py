@@ -11,7 +11,7 @@ from model import reference
 from model.aggregation import GroupedAggregation, plus
 from skeleton_lab.nn.blocks import Block
 from skeleton_lab.nn.layers import MultiScaleTemporalConv, NormInFront, conv_norm, init_temporal
-from skeleton_lab.nn.norm import Moments, NormActivation, batch_moments, folded, update_running
+from skeleton_lab.nn.norm import Moments, NormActivation, affine, batch_moments, folded, update_running
 from skeleton_lab.nn.precision import without_autocast, working_dtype
 from skeleton_lab.nn.prepared import prepared
 from skeleton_lab.nn.recompute import recomputed
@@ -116,8 +116,8 @@ class Model(reference.Model):
             if norms[0].training:
                 moments = batch_moments(mixed.detach().unsqueeze(2))  # bodies have the same rows, so they do not count
                 update_running(norms, moments, len(mixed) * self.bodies)
-                affine = (torch.cat([norm.weight for norm in norms]), torch.cat([norm.bias for norm in norms]))
-                mixed = NormActivation.apply(mixed.unsqueeze(2), *affine, *moments, None, norms[0].eps).squeeze(2)
+                mixed = NormActivation.apply(mixed.unsqueeze(2), *affine(norms), *moments, None, norms[0].eps)
+                mixed = mixed.squeeze(2)
             else:
                 scale, shift = folded(norms)
                 mixed = torch.relu(mixed * scale + shift)

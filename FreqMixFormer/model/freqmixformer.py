@@ -15,7 +15,7 @@ from model.aggregation import GatedNormActivation, GraphProduct, bodies_in_turn,
 from model.reference import SUBSETS
 from model.temporal import FirstLayers, largest
 from skeleton_lab.nn.layers import PointwiseConvNorm, conv_norm
-from skeleton_lab.nn.norm import Moments, NormActivation, batch_moments, folded, update_running
+from skeleton_lab.nn.norm import Moments, NormActivation, affine, batch_moments, folded, update_running
 from skeleton_lab.nn.pointwise import pointwise
 from skeleton_lab.nn.precision import without_autocast, working_dtype
 from skeleton_lab.nn.recompute import recomputed
@@ -109,13 +109,13 @@ class TemporalUnit(reference.TemporalUnit):
     def _train(self, x: Tensor, residual: Tensor | None, layers: tuple[Tensor, Tensor, list[Tensor]],
                bias2: Tensor) -> Tensor:
         (weight, bias, kernels), (firsts, lasts) = layers, self.norms()
-        convolved, others, *moments = FirstLayers.apply(x, self.plan, weight.to(x.dtype), bias, *_affine(firsts),
+        convolved, others, *moments = FirstLayers.apply(x, self.plan, weight.to(x.dtype), bias, *affine(firsts),
                                                         *kernels)
         update_running(firsts, Moments(*moments), x.numel() // x.shape[1], left_out=bias[:convolved.shape[1]])
         merged = self._merged(x, convolved, others)
         moments2 = batch_moments(merged.detach())
         update_running(lasts, moments2, merged.numel() // merged.shape[1], left_out=bias2)
-        scale, shift = _affine(lasts)
+        scale, shift = affine(lasts)
         return NormActivation.apply(merged, scale, shift + 0 * bias2, *moments2, residual, self.plan.eps)
 
     def _infer_first(self, x: Tensor, weight: Tensor, bias: Tensor, kernels: list[Tensor]) -> tuple[Tensor, Tensor]:
@@ -150,10 +150,6 @@ def _gate(unit: reference.FrameGate, z: Tensor) -> Tensor:
     """Weight the frames of z (B, b, V, F)."""
     both = torch.stack([z.mean(dim=(1, 2)), largest(z)], dim=1)  # (B, 2, F)
     return z * torch.sigmoid(unit.combine_conv(both.unsqueeze(3))).transpose(2, 3).to(z.dtype)
-
-
-def _affine(norms: list[nn.BatchNorm2d]) -> tuple[Tensor, Tensor]:
-    return torch.cat([norm.weight for norm in norms]), torch.cat([norm.bias for norm in norms])
 
 
 class Block(reference.Block):

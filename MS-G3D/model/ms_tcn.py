@@ -4,8 +4,6 @@ As equations it is `TemporalUnit` in `model/reference.py`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -14,7 +12,7 @@ from model.reference import DILATIONS, KERNEL_SIZE
 from model.temporal_rows import BranchOptions, StridedLinearNorm, TemporalRows, TemporalShape, evaluate_branches
 from model.windows import maps_to_rows, rows_to_maps
 from skeleton_lab.nn.layers import MultiScaleTemporalConv
-from skeleton_lab.nn.norm import Moments, folded, update_running
+from skeleton_lab.nn.norm import Moments, affine, folded, update_running
 from skeleton_lab.nn.precision import working_dtype
 
 
@@ -62,8 +60,8 @@ class TemporalRowsConv(MultiScaleTemporalConv):
         firsts, lasts = self._norm_groups()
         weight1 = torch.cat([conv.weight for conv in entries]).flatten(1).to(rows.dtype)
         left_out = torch.cat([conv.bias for conv in (*entries, *convs)])
-        out, *moments = TemporalRows.apply(rows, residual, options, left_out, weight1, *_affine(firsts),
-                                           *_affine(lasts), *(conv.weight.to(rows.dtype) for conv in convs))
+        out, *moments = TemporalRows.apply(rows, residual, options, left_out, weight1, *affine(firsts),
+                                           *affine(lasts), *(conv.weight.to(rows.dtype) for conv in convs))
         bias1, bias2 = left_out.detach().split([out.shape[1], self.width * len(convs)])
         update_running(firsts, Moments(*moments[:2]), len(rows), left_out=bias1[:-self.width])
         bias2 = torch.cat([bias2, torch.zeros_like(bias1[:self.width]), bias1[-self.width:]])
@@ -89,7 +87,3 @@ class TemporalRowsConv(MultiScaleTemporalConv):
         convolved = [branch[3].bn for branch in self.branches[:-2]]
         plain = self.branches[-1][1]
         return [branch[1] for branch in self.branches[:-1]], [*convolved, self.branches[-2][4], plain]
-
-
-def _affine(norms: Sequence[nn.BatchNorm2d]) -> tuple[Tensor, Tensor]:
-    return torch.cat([norm.weight for norm in norms]), torch.cat([norm.bias for norm in norms])

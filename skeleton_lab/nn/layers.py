@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from skeleton_lab.errors import UserError
 from skeleton_lab.nn import reference
-from skeleton_lab.nn.norm import Moments, folded, update_running
+from skeleton_lab.nn.norm import Moments, affine, folded, update_running
 from skeleton_lab.nn.pointwise import PointwiseNorm, pointwise, strided_frames
 from skeleton_lab.nn.precision import working_dtype
 from skeleton_lab.nn.prepared import prepared
@@ -200,7 +200,7 @@ class MultiScaleTemporalConv(reference.MultiScaleTemporalConv):
         before = () if front is None else (front.norm.weight, front.norm.bias, *front.moments, front.shortcut,
                                            *front.kept)
         out, *moments = operator.apply(
-            x.to(dtype), *before, shortcut, self.plan, weight1.to(dtype), bias1, *_affine(norms1), *_affine(norms2),
+            x.to(dtype), *before, shortcut, self.plan, weight1.to(dtype), bias1, *affine(norms1), *affine(norms2),
             bias2, *(conv.weight.to(dtype) for conv in convs))
         width = norms2[-1].num_features
         update_running(norms1, Moments(*moments[:2]), x.numel() // x.shape[1], left_out=bias1[:-width])
@@ -228,10 +228,6 @@ class MultiScaleTemporalConv(reference.MultiScaleTemporalConv):
         pool_scale, pool_shift = (vector.to(dtype).view(-1, 1, 1) for vector in folded(norms2[-2:-1]))
         return FoldedBranches(weight.to(dtype), bias.to(dtype).unsqueeze(1), [kernel.to(dtype) for kernel in kernels],
                               [shift.to(dtype) for shift in shifts], pool_scale, pool_shift)
-
-
-def _affine(norms: Sequence[nn.BatchNorm2d]) -> tuple[Tensor, Tensor]:
-    return torch.cat([norm.weight for norm in norms]), torch.cat([norm.bias for norm in norms])
 
 
 def _frames_before_joints(forward: Callable[[Tensor], Tensor], time_axis: int, x: Tensor) -> Tensor:

@@ -142,6 +142,11 @@ def running_moments(norm: nn.modules.batchnorm._BatchNorm) -> Moments:
     return Moments(norm.running_mean, norm.running_var)
 
 
+def affine(norms: Sequence[nn.modules.batchnorm._BatchNorm]) -> tuple[Tensor, Tensor]:
+    """Return the weights and the biases of norms side by side, each (C)."""
+    return torch.cat([norm.weight for norm in norms]), torch.cat([norm.bias for norm in norms])
+
+
 def folded(norms: Sequence[nn.modules.batchnorm._BatchNorm]) -> tuple[Tensor, Tensor]:
     """Return (scale, shift), each (C): in evaluation mode, `norms` of neighbouring channels are x*scale + shift."""
     running = [running_moments(norm) for norm in norms]
